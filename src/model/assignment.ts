@@ -1,0 +1,40 @@
+export const assignOutcomes = [
+  'assigned',
+  'no-capacity',
+  'user-already-active',
+  'region-not-enabled',
+  'version-mismatch',
+  'given-up',
+  'not-active',
+] as const
+export type AssignOutcome = (typeof assignOutcomes)[number]
+
+/** What a user asks for. */
+export interface AssignRequest {
+  readonly userId: string
+  /** Region ids, nearest first. */
+  readonly regions: readonly string[]
+  readonly version?: string
+  readonly sessionId?: string
+  readonly idempotencyKey?: string
+  /** How long to wait for capacity, 0 to 25,000 ms. */
+  readonly waitMs: number
+}
+
+/** One row of `fleet.assignments`: one request for an agent, served or not. Times in milliseconds since the epoch. */
+export interface Assignment {
+  readonly id: string
+  readonly userId: string
+  readonly idempotencyKey: string | null
+  readonly regionId: string | null
+  readonly imageId: string | null
+  readonly hostId: string | null
+  readonly agentId: string | null
+  readonly address: string | null
+  readonly port: number | null
+  readonly sessionId: string | null
+  readonly outcome: AssignOutcome
+  readonly requestedAt: number
+  readonly assignedAt: number | null
+  readonly endedAt: number | null
+}

@@ -1,0 +1,104 @@
+/**
+ * Decisions are plain JSON, each with a reason in words, and are stored before they are carried out.
+ * The first four kinds are an algorithm's; the others come from upkeep and the sweep, in the same turn.
+ */
+export interface LaunchDecision {
+  readonly kind: 'launch'
+  /** Hosts, 1 or more. */
+  readonly count: number
+  /** `images.id` */
+  readonly imageId: string
+  readonly reason: string
+}
+export interface DrainDecision {
+  readonly kind: 'drain'
+  readonly hostId: string
+  readonly reason: string
+}
+export interface TerminateDecision {
+  readonly kind: 'terminate'
+  readonly hostId: string
+  readonly reason: string
+  /** Set when the termination shows that a launch came to nothing: the next one is held back. */
+  readonly launchFailed?: string
+}
+/** Something was wanted and cannot be done. One that repeats unchanged is one row with a count. */
+export interface RefuseDecision {
+  readonly kind: 'refuse'
+  readonly target: string | null
+  readonly reason: string
+}
+/** A host past a deadline that must not be forced: said, not acted upon. */
+export interface ReportDecision {
+  readonly kind: 'report'
+  readonly hostId: string
+  readonly reason: string
+}
+/** A manager fell silent: ACTIVE, PRE_CONNECTION or DRAINING becomes UNRESPONSIVE. */
+export interface SuspectDecision {
+  readonly kind: 'suspect'
+  readonly hostId: string
+  readonly reason: string
+}
+/** An ALLOCATED or CONNECTING agent past its deadline becomes DYING. */
+export interface EndAgentDecision {
+  readonly kind: 'end-agent'
+  readonly agentId: string
+  readonly hostId: string
+  readonly reason: string
+}
+/** The provider no longer has the row's machine. */
+export interface HostGoneDecision {
+  readonly kind: 'host-gone'
+  readonly hostId: string
+  readonly reason: string
+}
+/** A machine of this fleet that no row stands for. */
+export interface ClearOrphanDecision {
+  readonly kind: 'clear-orphan'
+  readonly cloudId: string
+  readonly reason: string
+}
+
+export type AlgorithmDecision = LaunchDecision | DrainDecision | TerminateDecision | RefuseDecision
+export type UpkeepDecision =
+  | TerminateDecision
+  | ReportDecision
+  | SuspectDecision
+  | EndAgentDecision
+  | HostGoneDecision
+  | ClearOrphanDecision
+export type Decision = AlgorithmDecision | UpkeepDecision
+export type DecisionKind = Decision['kind']
+
+/** The id of the row, or the machine, that a decision is about; null for a launch. */
+export function targetOf(decision: Decision): string | null {
+  switch (decision.kind) {
+    case 'launch':
+      return null
+    case 'refuse':
+      return decision.target
+    case 'end-agent':
+      return decision.agentId
+    case 'clear-orphan':
+      return decision.cloudId
+    default:
+      return decision.hostId
+  }
+}
+
+/** One row of `fleet.decisions`. */
+export interface DecisionRecord {
+  readonly id: string
+  readonly regionId: string
+  readonly turn: number
+  readonly place: number
+  readonly causes: unknown
+  readonly kind: string
+  readonly target: string | null
+  readonly reason: string
+  readonly inputs: unknown
+  readonly repeats: number
+  readonly createdAt: number
+  readonly updatedAt: number
+}

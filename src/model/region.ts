@@ -1,0 +1,67 @@
+/** Seconds that a host or agent may spend in a state before upkeep acts; every one has a default. */
+export interface Deadlines {
+  /** From the request to the provider's answer. */
+  readonly launch: number
+  /** From the machine's start to its manager's first connection. */
+  readonly connect: number
+  /** Silence of a manager. */
+  readonly heartbeat: number
+  /** From the claim of an agent to its user's first request. */
+  readonly allocated: number
+  /** From DRAINING to the last session's end. */
+  readonly drain: number
+  /** Past the drain deadline, end the sessions that are left. */
+  readonly force_drain: boolean
+}
+
+export const defaultDeadlines: Deadlines = {
+  launch: 300,
+  connect: 300,
+  heartbeat: 15,
+  allocated: 60,
+  drain: 3600,
+  force_drain: false,
+}
+
+/** One row of `fleet.regions`: a pool of hosts of one provider and place, kept in size by one algorithm. */
+export interface Region {
+  readonly id: string
+  readonly provider: string
+  /** false: no launches, no assigns, hosts kept. */
+  readonly enabled: boolean
+  /** A name in the registry, or the path of a module that exports a ScalingAlgorithm as `algorithm`. */
+  readonly algorithm: string
+  readonly options: Readonly<Record<string, unknown>>
+  readonly deadlines: Deadlines
+  readonly targetFreeAgents: number
+  readonly minHosts: number
+  /** Bounds all hosts that may cost money, LAUNCHING to TERMINATING, DRAINING too. */
+  readonly maxHosts: number
+  /** How far a roll-out or the replacement of an interrupted host may pass maxHosts. */
+  readonly maxSurgeHosts: number
+  readonly instanceTypes: readonly string[]
+  readonly agentsPerHost: number
+  readonly maxAgentsPerUser: number
+  readonly channel: string
+  readonly turn: number
+  /** Launches that failed since a host last connected. */
+  readonly launchFailures: number
+  /** Milliseconds since the epoch. */
+  readonly launchBlockedUntil: number | null
+  readonly launchErrorCode: string | null
+  readonly launchError: string | null
+  readonly revision: number
+}
+
+export type ImageStatus = 'CANDIDATE' | 'ACTIVE' | 'RETIRED'
+
+/** One row of `fleet.images`: what a host boots, and the version it serves. One is ACTIVE in each region. */
+export interface Image {
+  readonly id: string
+  readonly regionId: string
+  /** The provider's own name of it (an AMI id, …). */
+  readonly imageId: string
+  readonly version: string
+  readonly status: ImageStatus
+  readonly revision: number
+}

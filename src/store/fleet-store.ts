@@ -1,0 +1,160 @@
+import type { Action } from '../model/action.ts'
+import type { Agent } from '../model/agent.ts'
+import type { Assignment, AssignOutcome } from '../model/assignment.ts'
+import type { DecisionRecord } from '../model/decision.ts'
+import type { Host } from '../model/host.ts'
+import type { Image, Region } from '../model/region.ts'
+import type { TurnPlan } from './turn-plan.ts'
+
+/**
+ * What the daemon reads and writes, in fleet words. Every write is guarded in the database, and an answer of
+ * `undefined` means that the guard said no: the caller reads again and decides anew.
+ *
+ * Every call may throw MusterError `database-unavailable` (retryable) or `database-refused`.
+ */
+export interface FleetStore {
+  fleetId(): Promise<string>
+  /** @throws MusterError `schema-outdated`, which says what command to run. */
+  checkSchema(): Promise<void>
+
+  takeLease(holder: string, seconds: number): Promise<Lease | undefined>
+  releaseLease(holder: string, fence: number): Promise<void>
+
+  readRegionIds(): Promise<readonly string[]>
+  /** All rows of one region that a mirror holds; undefined when there is no such region. */
+  readRegion(regionId: string): Promise<RegionRows | undefined>
+  /** Rows by key, of whatever region. Ids that are not in the answer have no row. */
+  readRows(ids: RowIds): Promise<Rows>
+  readHostByKeyHash(keyHash: string): Promise<Host | undefined>
+  readOpenActions(): Promise<readonly Action[]>
+
+  /** Gives the region's row with its new turn. */
+  commitTurn(regionId: string, turn: number, fence: number, plan: TurnPlan): Promise<Region | undefined>
+  /** Count another attempt; undefined when the action has ended meanwhile. */
+  beginAttempt(actionId: string): Promise<{ readonly attempts: number } | undefined>
+  /** The attempt came to nothing yet: the action waits until `at` (milliseconds since the epoch). */
+  postponeAction(actionId: string, at: number, code: string, message: string): Promise<void>
+  endAction(
+    actionId: string,
+    status: 'SUCCEEDED' | 'FAILED' | 'CANCELLED',
+    code?: string,
+    message?: string,
+  ): Promise<void>
+  logAction(actionId: string, level: 'info' | 'warn' | 'error', message: string): Promise<void>
+  finishLaunch(actionId: string, fence: number, result: LaunchOutcome): Promise<boolean>
+  bindLaunch(launchId: string, cloudIds: readonly string[]): Promise<readonly Host[]>
+  /** The machine is gone: the row and its terminations end. */
+  endHost(hostId: string, fence: number, reason: string | null): Promise<void>
+  /** A person's wish: false when the host was not in a state that can be drained. */
+  drainHost(hostId: string, reason: string): Promise<boolean>
+
+  claimAgent(regionId: string, fence: number, request: ClaimRequest): Promise<Assignment>
+  giveUpAgent(assignmentId: string, agentId: string, fence: number): Promise<void>
+  /** One row for a request that was not served, so that demand is on record. */
+  recordMiss(miss: Miss): Promise<void>
+  /** The user's live agents; `sessionId` narrows to one. */
+  readSessions(userId: string): Promise<readonly Session[]>
+  /** Gives the agents that became DYING: none when the user has no such session. */
+  releaseSession(userId: string, sessionId: string): Promise<readonly Agent[]>
+
+  enrollHost(enrolment: Enrolment, fence: number): Promise<Host | undefined>
+  registerHost(hostId: string, address: string, capacity: number, fence: number): Promise<Host | undefined>
+  /** Gives the host's agents afterwards; undefined when the host has no row or the lease is not ours. */
+  reportAgents(
+    hostId: string,
+    reports: readonly AgentReport[],
+    isFull: boolean,
+    fence: number,
+  ): Promise<readonly Agent[] | undefined>
+  /** Host id to the time of its last heartbeat, milliseconds since the epoch. */
+  flushHeartbeats(beats: ReadonlyMap<string, number>, fence: number): Promise<void>
+
+  readHosts(filter: { readonly includeTerminated: boolean }): Promise<readonly Host[]>
+  readHost(hostId: string): Promise<(Host & { readonly agents: readonly Agent[] }) | undefined>
+  /** Newest first. */
+  readDecisions(filter: {
+    region?: string
+    target?: string
+    limit: number
+  }): Promise<readonly DecisionRecord[]>
+  readRegions(): Promise<readonly Region[]>
+
+  prune(retentionDays: number, fence: number): Promise<void>
+}
+
+export interface Lease {
+  readonly holder: string
+  readonly fence: number
+}
+
+export interface RegionRows {
+  readonly region: Region
+  readonly images: readonly Image[]
+  readonly hosts: readonly Host[]
+  readonly agents: readonly Agent[]
+}
+
+export interface Rows {
+  readonly regions: readonly Region[]
+  readonly images: readonly Image[]
+  readonly hosts: readonly Host[]
+  readonly agents: readonly Agent[]
+}
+export type RowIds = { readonly [Table in keyof Rows]?: readonly string[] }
+
+export interface LaunchOutcome {
+  readonly cloudIds: readonly string[]
+  readonly code?: string
+  readonly message?: string
+}
+
+export interface ClaimRequest {
+  readonly userId: string
+  readonly sessionId: string
+  readonly idempotencyKey: string | null
+  /** `images.id` of the image that the agent must run. */
+  readonly imageId: string
+  readonly version: string | null
+  /** Milliseconds since the epoch. */
+  readonly requestedAt: number
+  readonly demandRegionId: string
+  /** Agent ids, in order of preference. */
+  readonly candidates: readonly string[]
+  /** Hosts without a live stream: nobody could start the session. */
+  readonly excludedHosts: readonly string[]
+}
+
+export interface Miss {
+  readonly userId: string
+  readonly idempotencyKey: string | null
+  readonly regionId: string | null
+  readonly version: string | null
+  readonly outcome: Exclude<AssignOutcome, 'assigned'>
+  readonly requestedAt: number
+}
+
+export interface Session {
+  readonly sessionId: string
+  readonly agentId: string
+  readonly hostId: string
+  readonly regionId: string
+  readonly address: string | null
+  readonly port: number | null
+  readonly status: string
+}
+
+export interface Enrolment {
+  readonly launchId: string
+  readonly cloudId: string
+  readonly keyHash: string
+  readonly address: string
+}
+
+/** What a manager says of one agent. */
+export interface AgentReport {
+  readonly id: string
+  readonly status: 'WAITING' | 'ALLOCATED' | 'CONNECTING' | 'RUNNING' | 'DYING'
+  readonly port?: number
+  readonly app?: string
+  readonly gone?: boolean
+}

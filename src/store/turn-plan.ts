@@ -1,0 +1,52 @@
+import type { ActionKind } from '../model/action.ts'
+import type { AgentStatus } from '../model/agent.ts'
+import type { Cause } from '../model/event.ts'
+import type { HostStatus } from '../model/host.ts'
+
+/**
+ * What one turn stores, all or nothing: the `plan` of `fleet.commit_turn`. `place` numbers the turn's decisions from 0
+ * and ties rows and actions to them.
+ */
+export interface TurnPlan {
+  readonly causes: readonly Cause[]
+  /** What the decisions were made from, for a replay. */
+  readonly inputs: Readonly<Record<string, unknown>>
+  readonly decisions: readonly {
+    readonly place: number
+    readonly kind: string
+    readonly target: string | null
+    readonly reason: string
+  }[]
+  readonly actions: readonly {
+    readonly place: number
+    readonly kind: ActionKind
+    readonly target: string | null
+    readonly params: object
+  }[]
+  /** Inserted as LAUNCHING. */
+  readonly hosts: readonly {
+    readonly id: string
+    readonly place: number
+    readonly image_id: string
+    readonly version: string
+    readonly instance_type: string
+    readonly capacity: number
+    readonly reason: string
+  }[]
+  readonly host_updates: readonly {
+    readonly id: string
+    readonly place: number
+    readonly from: readonly HostStatus[]
+    readonly to: HostStatus
+    readonly reason: string
+    /** Only while no agent of the host serves a user. */
+    readonly idle?: boolean
+  }[]
+  readonly agent_updates: readonly {
+    readonly id: string
+    readonly place: number
+    readonly from: readonly AgentStatus[]
+    readonly to: AgentStatus
+  }[]
+  readonly launch_failed?: { readonly code: string; readonly message: string }
+}
