@@ -1,0 +1,88 @@
+/**
+ * The messages of muster.proto as they come out of the decoder, written by hand: field names in camel case, numbers as
+ * numbers, enum values as strings, and an empty string or 0 for what was not set (proto3 cannot tell the two apart).
+ */
+export interface Hello {
+  /** 64 hex characters; the daemon keeps only its hash. */
+  readonly hostKey: string
+  /** Empty until the first Welcome. */
+  readonly hostId: string
+  readonly launchId: string
+  readonly enrolmentToken: string
+  readonly cloudId: string
+  /** Where users reach the agents: a name or an IP address, without a port. */
+  readonly address: string
+  /** Agents that the host keeps in all. */
+  readonly capacity: number
+  readonly version: string
+  readonly agents: readonly AgentState[]
+}
+
+export interface Heartbeat {
+  /** Seats that work. */
+  readonly capacity: number
+}
+
+export type AgentStatusOnWire =
+  'AGENT_STATUS_UNSPECIFIED' | 'WAITING' | 'ALLOCATED' | 'CONNECTING' | 'RUNNING' | 'DYING' | 'GONE'
+
+export interface AgentState {
+  readonly agentId: string
+  readonly status: AgentStatusOnWire
+  readonly port: number
+  readonly sessionId: string
+  readonly app: string
+}
+
+export interface Report {
+  readonly agents: readonly AgentState[]
+}
+
+export interface SessionTaken {
+  readonly agentId: string
+  readonly sessionId: string
+  readonly taken: boolean
+  /** Why not; empty when taken. */
+  readonly error: string
+}
+
+export interface Welcome {
+  readonly hostId: string
+  readonly heartbeatIntervalMs: number
+}
+
+export interface Refused {
+  /** `unauthorized` is for ever, `unavailable` for now. */
+  readonly code: string
+  readonly message: string
+}
+
+export interface StartSession {
+  readonly agentId: string
+  readonly sessionId: string
+  readonly userId: string
+}
+
+export interface StopAgent {
+  readonly agentId: string
+}
+
+export type Nothing = Readonly<Record<string, never>>
+
+export type FromManager =
+  | { readonly message: 'hello'; readonly hello: Hello }
+  | { readonly message: 'heartbeat'; readonly heartbeat: Heartbeat }
+  | { readonly message: 'report'; readonly report: Report }
+  | { readonly message: 'sessionTaken'; readonly sessionTaken: SessionTaken }
+  | { readonly message: 'drained'; readonly drained: Nothing }
+
+export type FromDaemon =
+  | { readonly message: 'welcome'; readonly welcome: Welcome }
+  | { readonly message: 'refused'; readonly refused: Refused }
+  | { readonly message: 'startSession'; readonly startSession: StartSession }
+  | { readonly message: 'stopAgent'; readonly stopAgent: StopAgent }
+  | { readonly message: 'drain'; readonly drain: Nothing }
+  | { readonly message: 'leave'; readonly leave: Nothing }
+
+/** What may arrive: a newer peer may say something that this version has no name for, which is to be passed over. */
+export type Received<Message> = Message | { readonly message?: undefined }
