@@ -87,6 +87,7 @@ create table if not exists fleet.hosts (
 create unique index if not exists hosts_cloud_id on fleet.hosts (provider, cloud_id);
 create index if not exists hosts_live on fleet.hosts (region_id, id) where status <> 'TERMINATED';
 create index if not exists hosts_launch on fleet.hosts (launch_id);
+create unique index if not exists hosts_manager_key on fleet.hosts (manager_key_hash);
 create index if not exists hosts_ended on fleet.hosts (updated_at) where status = 'TERMINATED';
 
 create table if not exists fleet.agents (

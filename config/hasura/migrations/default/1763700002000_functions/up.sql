@@ -270,12 +270,13 @@ returns setof fleet.agents language plpgsql as $$
 declare
   host fleet.hosts;
 begin
+  -- Refused aloud: an empty answer would mean that every agent must stop.
   if not fleet.lease_is_held(report_agents.fence) then
-    return;
+    raise exception 'the lease is not held with fence %', report_agents.fence using errcode = '23514';
   end if;
   select * into host from fleet.hosts h where h.id = report_agents.host_id for share;
   if not found then
-    return;
+    raise exception 'no host %', report_agents.host_id using errcode = '23514';
   end if;
   delete from fleet.agents a where a.host_id = host.id
     and (exists (select 1 from jsonb_to_recordset(reports) as r (id text, gone boolean) where r.id = a.id and r.gone)

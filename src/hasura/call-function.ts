@@ -1,0 +1,29 @@
+import { z } from 'zod'
+
+import { MusterError } from '../model/errors.ts'
+import type { HasuraClient } from './client.ts'
+
+/** Call one of the fleet's guarded functions (migration `functions`); gives the rows that it returned. */
+export async function callFunction<Schema extends z.ZodType>(
+  client: HasuraClient,
+  name: string,
+  args: Readonly<Record<string, unknown>>,
+  row: Schema,
+  columns: string,
+): Promise<readonly z.output<Schema>[]> {
+  const field = `fleet_${name}`
+  const document = `mutation ($args: ${field}_args!) { rows: ${field}(args: $args) { ${columns} } }`
+  const answer = await client.request(document, { args })
+  return parse(z.object({ rows: z.array(row) }), answer, field).rows
+}
+
+/** What the engine answered, as the shape that was asked for. @throws MusterError `schema-outdated` */
+export function parse<Schema extends z.ZodType>(schema: Schema, answer: unknown, what: string): z.output<Schema> {
+  const parsed = schema.safeParse(answer)
+  if (parsed.success) return parsed.data
+  throw new MusterError('schema-outdated', `${what}: the database's rows are not of this version's shape`, {
+    details: parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).slice(0, 20),
+  })
+}
+
+export const timeText = (ms: number): string => new Date(ms).toISOString()

@@ -1,0 +1,137 @@
+/** What the mirror is filled from, and what people look at. */
+import { z } from 'zod'
+
+import type { FleetStore, Rows } from '../store/fleet-store.ts'
+import type { HasuraClient } from './client.ts'
+import { MusterError } from '../model/errors.ts'
+import { parse } from './call-function.ts'
+import { agentRow, columns, decisionRow, hostRow, imageRow, regionRow } from './rows.ts'
+
+type Reads = Pick<
+  FleetStore,
+  | 'fleetId'
+  | 'checkSchema'
+  | 'readRegionIds'
+  | 'readRegion'
+  | 'readRows'
+  | 'readHosts'
+  | 'readHost'
+  | 'readDecisions'
+  | 'readRegions'
+>
+
+/** The schema that this version reads and writes; each migration that changes what is read raises it. */
+const schemaVersion = 1
+const howToMigrate = 'run: hasura migrate apply && hasura metadata apply --project config/hasura (docs/operations.md)'
+
+const settings = z.object({
+  fleet_settings: z.array(z.object({ fleet_id: z.string(), schema_version: z.number() })),
+})
+const rows = {
+  regions: z.array(regionRow).default([]),
+  images: z.array(imageRow).default([]),
+  hosts: z.array(hostRow).default([]),
+  agents: z.array(agentRow).default([]),
+}
+
+const regionDocument = `query ($region: String!) {
+  regions: fleet_regions(where: {id: {_eq: $region}}) { ${columns.regions} }
+  images: fleet_images(where: {region_id: {_eq: $region}, status: {_neq: "RETIRED"}}, order_by: {id: asc}) { ${columns.images} }
+  hosts: fleet_hosts(where: {region_id: {_eq: $region}, status: {_neq: "TERMINATED"}}, order_by: {id: asc}) { ${columns.hosts} }
+  agents: fleet_agents(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.agents} }
+}`
+
+const hostDocument = `query ($id: String!) {
+  host: fleet_hosts_by_pk(id: $id) { ${columns.hosts} agents(order_by: {id: asc}) { ${columns.agents} } }
+}`
+
+export function createReads(client: HasuraClient): Reads {
+  const readSettings = async () => {
+    const answer = parse(
+      settings,
+      await client.request('query { fleet_settings { fleet_id schema_version } }'),
+      'fleet_settings',
+    )
+    const row = answer.fleet_settings[0]
+    if (row === undefined) throw new MusterError('schema-outdated', `fleet.settings has no row; ${howToMigrate}`)
+    return row
+  }
+  return {
+    fleetId: async () => (await readSettings()).fleet_id,
+
+    checkSchema: async () => {
+      try {
+        const { schema_version: found } = await readSettings()
+        if (found >= schemaVersion) return
+        throw new MusterError(
+          'schema-outdated',
+          `the database has schema version ${found}, this Muster needs ${schemaVersion}; ${howToMigrate}`,
+        )
+      } catch (error) {
+        const isMissing =
+          error instanceof MusterError && (error.code === 'schema-outdated' || error.code === 'database-refused')
+        if (!isMissing || error.message.includes(howToMigrate)) throw error
+        throw new MusterError('schema-outdated', `the database has no usable fleet schema; ${howToMigrate}`, {
+          cause: error,
+        })
+      }
+    },
+
+    readRegionIds: async () => {
+      const answer = await client.request('query { fleet_regions(order_by: {id: asc}) { id } }')
+      const shape = z.object({ fleet_regions: z.array(z.object({ id: z.string() })) })
+      return parse(shape, answer, 'fleet_regions').fleet_regions.map((region) => region.id)
+    },
+
+    readRegion: async (region) => {
+      const answer = parse(z.object(rows), await client.request(regionDocument, { region }), 'a region')
+      const [row] = answer.regions
+      return row === undefined ? undefined : { ...answer, region: row }
+    },
+
+    readRows: async (ids) => {
+      const empty: Rows = { regions: [], images: [], hosts: [], agents: [] }
+      const tables = (['regions', 'images', 'hosts', 'agents'] as const).filter((table) => ids[table]?.length)
+      if (tables.length === 0) return empty
+      const document = `query (${tables.map((table) => `$${table}: [String!]!`).join(', ')}) {
+        ${tables.map((table) => `${table}: fleet_${table}(where: {id: {_in: $${table}}}) { ${columns[table]} }`).join('\n')}
+      }`
+      const variables = Object.fromEntries(tables.map((table) => [table, ids[table]]))
+      return parse(z.object(rows), await client.request(document, variables), 'rows by key')
+    },
+
+    readHosts: async ({ includeTerminated }) => {
+      const document = `query ($not: [String!]!) {
+        hosts: fleet_hosts(where: {status: {_nin: $not}}, order_by: [{region_id: asc}, {id: asc}]) { ${columns.hosts} }
+      }`
+      const answer = await client.request(document, { not: includeTerminated ? [] : ['TERMINATED'] })
+      return parse(z.object({ hosts: rows.hosts }), answer, 'fleet_hosts').hosts
+    },
+
+    readHost: async (id) => {
+      const shape = z.object({ host: z.unknown() })
+      const { host } = parse(shape, await client.request(hostDocument, { id }), 'a host')
+      if (host === null) return undefined
+      return { ...parse(hostRow, host, 'a host'), ...parse(z.object({ agents: rows.agents }), host, 'its agents') }
+    },
+
+    readDecisions: async ({ region, target, limit }) => {
+      const where = {
+        ...(region === undefined ? {} : { region_id: { _eq: region } }),
+        ...(target === undefined ? {} : { target: { _eq: target } }),
+      }
+      const document = `query ($where: fleet_decisions_bool_exp!, $limit: Int!) {
+        decisions: fleet_decisions(where: $where, order_by: [{updated_at: desc}, {turn: desc}, {place: desc}], limit: $limit) {
+          ${columns.decisions}
+        }
+      }`
+      const answer = await client.request(document, { where, limit })
+      return parse(z.object({ decisions: z.array(decisionRow) }), answer, 'fleet_decisions').decisions
+    },
+
+    readRegions: async () => {
+      const answer = await client.request(`query { regions: fleet_regions(order_by: {id: asc}) { ${columns.regions} } }`)
+      return parse(z.object({ regions: rows.regions }), answer, 'fleet_regions').regions
+    },
+  }
+}

@@ -1,0 +1,293 @@
+/** Rows as the engine prints them, parsed into the model: the one place where the database's spelling is known. */
+import { z } from 'zod'
+
+import type { Action } from '../model/action.ts'
+import type { Agent } from '../model/agent.ts'
+import { agentStatuses } from '../model/agent.ts'
+import type { Assignment } from '../model/assignment.ts'
+import { assignOutcomes } from '../model/assignment.ts'
+import type { DecisionRecord } from '../model/decision.ts'
+import type { Host } from '../model/host.ts'
+import { hostStatuses } from '../model/host.ts'
+import type { Deadlines, Image, Region } from '../model/region.ts'
+import { defaultDeadlines } from '../model/region.ts'
+
+const time = z.string().transform((text) => Date.parse(text))
+const json = z.record(z.string(), z.unknown())
+
+/** Columns to ask for, beside the parser of each table. */
+export const columns = {
+  regions: `id provider enabled algorithm options deadlines target_free_agents min_hosts max_hosts max_surge_hosts
+    instance_types agents_per_host max_agents_per_user channel turn launch_failures launch_blocked_until
+    launch_error_code launch_error revision`,
+  images: 'id region_id image_id version status revision',
+  hosts: `id region_id provider cloud_id launch_id image_id version instance_type address capacity status status_before
+    status_since protected reason heartbeat_at created_at revision`,
+  agents: 'id host_id region_id app status user_id user_slot session_id port status_since revision',
+  assignments: `id user_id idempotency_key region_id image_id host_id agent_id address port session_id outcome
+    requested_at assigned_at ended_at`,
+  actions: 'id region_id kind target params status attempts next_attempt_at',
+  decisions: 'id region_id turn place causes kind target reason inputs repeats created_at updated_at',
+} as const
+
+const positiveSeconds = z.number().positive().max(31_536_000)
+const deadlines = z.object({
+  launch: positiveSeconds.optional().catch(undefined),
+  connect: positiveSeconds.optional().catch(undefined),
+  heartbeat: positiveSeconds.optional().catch(undefined),
+  allocated: positiveSeconds.optional().catch(undefined),
+  drain: positiveSeconds.optional().catch(undefined),
+  force_drain: z.boolean().optional().catch(undefined),
+})
+
+/** Deadlines are a user's JSON: what is missing or out of bounds has its default, so that upkeep never stops. */
+export function parseDeadlines(input: unknown): Deadlines {
+  const given = deadlines.catch({}).parse(input)
+  return {
+    launch: given.launch ?? defaultDeadlines.launch,
+    connect: given.connect ?? defaultDeadlines.connect,
+    heartbeat: given.heartbeat ?? defaultDeadlines.heartbeat,
+    allocated: given.allocated ?? defaultDeadlines.allocated,
+    drain: given.drain ?? defaultDeadlines.drain,
+    force_drain: given.force_drain ?? defaultDeadlines.force_drain,
+  }
+}
+
+export const regionRow = z
+  .object({
+    id: z.string(),
+    provider: z.string(),
+    enabled: z.boolean(),
+    algorithm: z.string(),
+    options: json,
+    deadlines: z.unknown(),
+    target_free_agents: z.number(),
+    min_hosts: z.number(),
+    max_hosts: z.number(),
+    max_surge_hosts: z.number(),
+    instance_types: z.array(z.unknown()),
+    agents_per_host: z.number(),
+    max_agents_per_user: z.number(),
+    channel: z.string(),
+    turn: z.number(),
+    launch_failures: z.number(),
+    launch_blocked_until: time.nullable(),
+    launch_error_code: z.string().nullable(),
+    launch_error: z.string().nullable(),
+    revision: z.number(),
+  })
+  .transform(
+    (row): Region => ({
+      id: row.id,
+      provider: row.provider,
+      enabled: row.enabled,
+      algorithm: row.algorithm,
+      options: row.options,
+      deadlines: parseDeadlines(row.deadlines),
+      targetFreeAgents: row.target_free_agents,
+      minHosts: row.min_hosts,
+      maxHosts: row.max_hosts,
+      maxSurgeHosts: row.max_surge_hosts,
+      instanceTypes: row.instance_types.filter((type) => typeof type === 'string'),
+      agentsPerHost: row.agents_per_host,
+      maxAgentsPerUser: row.max_agents_per_user,
+      channel: row.channel,
+      turn: row.turn,
+      launchFailures: row.launch_failures,
+      launchBlockedUntil: row.launch_blocked_until,
+      launchErrorCode: row.launch_error_code,
+      launchError: row.launch_error,
+      revision: row.revision,
+    }),
+  )
+
+export const imageRow = z
+  .object({
+    id: z.string(),
+    region_id: z.string(),
+    image_id: z.string(),
+    version: z.string(),
+    status: z.enum(['CANDIDATE', 'ACTIVE', 'RETIRED']),
+    revision: z.number(),
+  })
+  .transform(
+    (row): Image => ({
+      id: row.id,
+      regionId: row.region_id,
+      imageId: row.image_id,
+      version: row.version,
+      status: row.status,
+      revision: row.revision,
+    }),
+  )
+
+export const hostRow = z
+  .object({
+    id: z.string(),
+    region_id: z.string(),
+    provider: z.string(),
+    cloud_id: z.string().nullable(),
+    launch_id: z.string().nullable(),
+    image_id: z.string().nullable(),
+    version: z.string(),
+    instance_type: z.string(),
+    address: z.string().nullable(),
+    capacity: z.number(),
+    status: z.enum(hostStatuses),
+    status_before: z.enum(['PRE_CONNECTION', 'ACTIVE', 'DRAINING']).nullable(),
+    status_since: time,
+    protected: z.boolean(),
+    reason: z.string().nullable(),
+    heartbeat_at: time.nullable(),
+    created_at: time,
+    revision: z.number(),
+  })
+  .transform(
+    (row): Host => ({
+      id: row.id,
+      regionId: row.region_id,
+      provider: row.provider,
+      cloudId: row.cloud_id,
+      launchId: row.launch_id,
+      imageId: row.image_id,
+      version: row.version,
+      instanceType: row.instance_type,
+      address: row.address,
+      capacity: row.capacity,
+      status: row.status,
+      statusBefore: row.status_before,
+      statusSince: row.status_since,
+      protected: row.protected,
+      reason: row.reason,
+      heartbeatAt: row.heartbeat_at,
+      createdAt: row.created_at,
+      revision: row.revision,
+    }),
+  )
+
+export const agentRow = z
+  .object({
+    id: z.string(),
+    host_id: z.string(),
+    region_id: z.string(),
+    app: z.string(),
+    status: z.enum(agentStatuses),
+    user_id: z.string().nullable(),
+    user_slot: z.number().nullable(),
+    session_id: z.string().nullable(),
+    port: z.number().nullable(),
+    status_since: time,
+    revision: z.number(),
+  })
+  .transform(
+    (row): Agent => ({
+      id: row.id,
+      hostId: row.host_id,
+      regionId: row.region_id,
+      app: row.app,
+      status: row.status,
+      userId: row.user_id,
+      userSlot: row.user_slot,
+      sessionId: row.session_id,
+      port: row.port,
+      statusSince: row.status_since,
+      revision: row.revision,
+    }),
+  )
+
+export const assignmentRow = z
+  .object({
+    id: z.string(),
+    user_id: z.string(),
+    idempotency_key: z.string().nullable(),
+    region_id: z.string().nullable(),
+    image_id: z.string().nullable(),
+    host_id: z.string().nullable(),
+    agent_id: z.string().nullable(),
+    address: z.string().nullable(),
+    port: z.number().nullable(),
+    session_id: z.string().nullable(),
+    outcome: z.enum(assignOutcomes),
+    requested_at: time,
+    assigned_at: time.nullable(),
+    ended_at: time.nullable(),
+  })
+  .transform(
+    (row): Assignment => ({
+      id: row.id,
+      userId: row.user_id,
+      idempotencyKey: row.idempotency_key,
+      regionId: row.region_id,
+      imageId: row.image_id,
+      hostId: row.host_id,
+      agentId: row.agent_id,
+      address: row.address,
+      port: row.port,
+      sessionId: row.session_id,
+      outcome: row.outcome,
+      requestedAt: row.requested_at,
+      assignedAt: row.assigned_at,
+      endedAt: row.ended_at,
+    }),
+  )
+
+const actionBase = z.object({
+  id: z.string(),
+  region_id: z.string(),
+  target: z.string().nullable(),
+  status: z.enum(['QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED']),
+  attempts: z.number(),
+  next_attempt_at: time.nullable(),
+})
+const launchParams = z.object({
+  image: z.string(),
+  version: z.string(),
+  count: z.number(),
+  instanceTypes: z.array(z.string()),
+  agentsPerHost: z.number(),
+})
+const noParams = z.object({}).transform(() => ({}))
+
+export const actionRow = z
+  .discriminatedUnion('kind', [
+    actionBase.extend({ kind: z.literal('launch'), params: launchParams }),
+    actionBase.extend({ kind: z.literal('terminate'), params: noParams }),
+    actionBase.extend({ kind: z.literal('clear-orphan'), params: noParams }),
+  ])
+  .transform(({ region_id: regionId, next_attempt_at: nextAttemptAt, ...row }): Action => ({
+    ...row,
+    regionId,
+    nextAttemptAt,
+  }))
+
+export const decisionRow = z
+  .object({
+    id: z.string(),
+    region_id: z.string(),
+    turn: z.number(),
+    place: z.number(),
+    causes: z.unknown(),
+    kind: z.string(),
+    target: z.string().nullable(),
+    reason: z.string(),
+    inputs: z.unknown(),
+    repeats: z.number(),
+    created_at: time,
+    updated_at: time,
+  })
+  .transform(
+    (row): DecisionRecord => ({
+      id: row.id,
+      regionId: row.region_id,
+      turn: row.turn,
+      place: row.place,
+      causes: row.causes,
+      kind: row.kind,
+      target: row.target,
+      reason: row.reason,
+      inputs: row.inputs,
+      repeats: row.repeats,
+      createdAt: row.created_at,
+      updatedAt: row.updated_at,
+    }),
+  )

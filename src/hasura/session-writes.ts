@@ -1,0 +1,96 @@
+/** Claims and sessions: what users cause. */
+import { z } from 'zod'
+
+import { liveAgentStatuses } from '../model/agent.ts'
+import { MusterError } from '../model/errors.ts'
+import type { FleetStore } from '../store/fleet-store.ts'
+import { callFunction, parse, timeText } from './call-function.ts'
+import type { HasuraClient } from './client.ts'
+import { agentRow, assignmentRow, columns } from './rows.ts'
+
+type SessionWrites = Pick<
+  FleetStore,
+  'claimAgent' | 'giveUpAgent' | 'recordMiss' | 'readSessions' | 'releaseSession'
+>
+
+// A miss with a key is one row, however often it is tried; a served request is never overwritten.
+const recordMiss = `mutation ($miss: fleet_assignments_insert_input!) {
+  insert_fleet_assignments_one(object: $miss, on_conflict: {constraint: assignments_idempotency,
+    update_columns: [outcome, region_id, demand_region_id, version, updated_at], where: {outcome: {_neq: "assigned"}}}) { id }
+}`
+const sessionsDocument = `query ($user: String!, $live: [String!]!) {
+  agents: fleet_agents(where: {user_id: {_eq: $user}, status: {_in: $live}}, order_by: {id: asc}) {
+    id host_id region_id session_id port status host { address }
+  }
+}`
+const releaseDocument = `mutation ($user: String!, $session: String!, $live: [String!]!) {
+  update_fleet_agents(where: {user_id: {_eq: $user}, session_id: {_eq: $session}, status: {_in: $live}},
+    _set: {status: "DYING"}) { returning { ${columns.agents} } }
+}`
+const sessionRow = z.object({
+  id: z.string(),
+  host_id: z.string(),
+  region_id: z.string(),
+  session_id: z.string(),
+  port: z.number().nullable(),
+  status: z.string(),
+  host: z.object({ address: z.string().nullable() }),
+})
+
+export function createSessionWrites(client: HasuraClient, now: () => number): SessionWrites {
+  return {
+    claimAgent: async (regionId, fence, claim) => {
+      const request = {
+        user_id: claim.userId,
+        session_id: claim.sessionId,
+        idempotency_key: claim.idempotencyKey,
+        image_id: claim.imageId,
+        version: claim.version,
+        requested_at: timeText(claim.requestedAt),
+        demand_region_id: claim.demandRegionId,
+        candidates: claim.candidates,
+        excluded_hosts: claim.excludedHosts,
+      }
+      const args = { region_id: regionId, fence, request }
+      const [row] = await callFunction(client, 'claim_agent', args, assignmentRow, columns.assignments)
+      if (row === undefined) throw new MusterError('database-refused', 'claim_agent answered without a row')
+      return row
+    },
+    giveUpAgent: async (assignmentId, agentId, fence) => {
+      const args = { assignment_id: assignmentId, agent_id: agentId, fence }
+      await callFunction(client, 'give_up_agent', args, z.object({ id: z.string() }), 'id')
+    },
+    recordMiss: async (miss) => {
+      await client.request(recordMiss, {
+        miss: {
+          user_id: miss.userId,
+          idempotency_key: miss.idempotencyKey,
+          region_id: miss.regionId,
+          demand_region_id: miss.regionId,
+          version: miss.version,
+          outcome: miss.outcome,
+          requested_at: timeText(miss.requestedAt),
+          updated_at: timeText(now()),
+        },
+      })
+    },
+    readSessions: async (user) => {
+      const answer = await client.request(sessionsDocument, { user, live: liveAgentStatuses })
+      const { agents } = parse(z.object({ agents: z.array(sessionRow) }), answer, 'fleet_agents')
+      return agents.map((agent) => ({
+        sessionId: agent.session_id,
+        agentId: agent.id,
+        hostId: agent.host_id,
+        regionId: agent.region_id,
+        address: agent.host.address,
+        port: agent.port,
+        status: agent.status,
+      }))
+    },
+    releaseSession: async (user, session) => {
+      const answer = await client.request(releaseDocument, { user, session, live: liveAgentStatuses })
+      const shape = z.object({ update_fleet_agents: z.object({ returning: z.array(agentRow) }) })
+      return parse(shape, answer, 'update_fleet_agents').update_fleet_agents.returning
+    },
+  }
+}

@@ -1,0 +1,117 @@
+/** The lease, turns and actions: what only the active daemon writes. */
+import { z } from 'zod'
+
+import type { FleetStore } from '../store/fleet-store.ts'
+import { callFunction, parse, timeText } from './call-function.ts'
+import type { HasuraClient } from './client.ts'
+import { actionRow, columns, hostRow, regionRow } from './rows.ts'
+
+type TurnWrites = Pick<
+  FleetStore,
+  | 'takeLease'
+  | 'releaseLease'
+  | 'commitTurn'
+  | 'readOpenActions'
+  | 'beginAttempt'
+  | 'postponeAction'
+  | 'endAction'
+  | 'logAction'
+  | 'finishLaunch'
+  | 'bindLaunch'
+  | 'endHost'
+  | 'drainHost'
+  | 'prune'
+>
+
+const lease = z.object({ holder: z.string(), fence: z.number() })
+const id = z.object({ id: z.string() })
+
+const openActions = `query {
+  actions: fleet_actions(where: {status: {_in: ["QUEUED", "RUNNING"]}}, order_by: {id: asc}) { ${columns.actions} }
+}`
+const beginAttempt = `mutation ($id: String!, $now: timestamptz!) {
+  update_fleet_actions(where: {id: {_eq: $id}, status: {_in: ["QUEUED", "RUNNING"]}},
+    _set: {status: "RUNNING", started_at: $now, next_attempt_at: null}, _inc: {attempts: 1}) { returning { attempts } }
+}`
+const postponeAction = `mutation ($id: String!, $set: fleet_actions_set_input!) {
+  update_fleet_actions(where: {id: {_eq: $id}, status: {_in: ["QUEUED", "RUNNING"]}}, _set: $set) { affected_rows }
+}`
+const insertLog = `mutation ($line: fleet_action_logs_insert_input!) {
+  insert_fleet_action_logs_one(object: $line, on_conflict: {constraint: action_logs_pkey, update_columns: []}) { sequence }
+}`
+const drainHost = `mutation ($id: String!, $reason: String!) {
+  update_fleet_hosts(where: {id: {_eq: $id}, status: {_in: ["LAUNCHING", "PRE_CONNECTION", "ACTIVE", "UNRESPONSIVE"]}},
+    _set: {status: "DRAINING", reason: $reason}) { affected_rows }
+}`
+const affected = z.object({ affected_rows: z.number() })
+
+export function createTurnWrites(client: HasuraClient, now: () => number): TurnWrites {
+  const closeAction = async (actionId: string, set: Readonly<Record<string, unknown>>) => {
+    await client.request(postponeAction, { id: actionId, set })
+  }
+  return {
+    takeLease: async (holder, seconds) => {
+      const [row] = await callFunction(client, 'take_lease', { holder, seconds }, lease, 'holder fence')
+      return row
+    },
+    releaseLease: async (holder, fence) => {
+      await callFunction(client, 'release_lease', { holder, fence }, lease, 'holder fence')
+    },
+    commitTurn: async (regionId, turn, fence, plan) => {
+      const args = { region_id: regionId, turn, fence, plan }
+      const [row] = await callFunction(client, 'commit_turn', args, regionRow, columns.regions)
+      return row
+    },
+    readOpenActions: async () => {
+      const answer = await client.request(openActions)
+      return parse(z.object({ actions: z.array(actionRow) }), answer, 'fleet_actions').actions
+    },
+    beginAttempt: async (actionId) => {
+      const answer = await client.request(beginAttempt, { id: actionId, now: timeText(now()) })
+      const shape = z.object({
+        update_fleet_actions: z.object({ returning: z.array(z.object({ attempts: z.number() })) }),
+      })
+      return parse(shape, answer, 'update_fleet_actions').update_fleet_actions.returning[0]
+    },
+    postponeAction: async (actionId, at, code, message) => {
+      await closeAction(actionId, {
+        status: 'QUEUED',
+        next_attempt_at: timeText(at),
+        error_code: code,
+        error: message,
+      })
+    },
+    endAction: async (actionId, status, code, message) => {
+      await closeAction(actionId, {
+        status,
+        next_attempt_at: null,
+        error_code: code ?? null,
+        error: message ?? null,
+        finished_at: timeText(now()),
+      })
+    },
+    logAction: async (actionId, level, message) => {
+      // The time in milliseconds orders the lines, and makes a line that is sent twice one line.
+      const sequence = now() % 2 ** 31
+      await client.request(insertLog, { line: { action_id: actionId, sequence, level, message } })
+    },
+    finishLaunch: async (actionId, fence, outcome) => {
+      const result = { cloud_ids: outcome.cloudIds, code: outcome.code ?? null, message: outcome.message ?? null }
+      const rows = await callFunction(client, 'finish_launch', { action_id: actionId, fence, result }, id, 'id')
+      return rows.length > 0
+    },
+    bindLaunch: (launchId, cloudIds) =>
+      callFunction(client, 'bind_launch', { launch_id: launchId, cloud_ids: cloudIds }, hostRow, columns.hosts),
+    endHost: async (hostId, fence, reason) => {
+      await callFunction(client, 'end_host', { host_id: hostId, fence, reason }, id, 'id')
+    },
+    drainHost: async (hostId, reason) => {
+      const answer = await client.request(drainHost, { id: hostId, reason })
+      const shape = z.object({ update_fleet_hosts: affected })
+      return parse(shape, answer, 'update_fleet_hosts').update_fleet_hosts.affected_rows > 0
+    },
+    prune: async (days, fence) => {
+      await callFunction(client, 'prune', { days, fence }, id, 'id')
+    },
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * The rows of one region in memory. A row is applied only if its revision is higher than what is held; a deletion
+ * leaves a tombstone until the next rebuild, so that a late answer cannot bring the row back; a rebuild merges by
+ * revision and removes only rows that were held before it began. TERMINATED hosts and RETIRED images are not held.
+ *
+ * Snapshots share what did not change: a host's view is made anew only when the host or one of its agents was.
+ */
+import type { Agent } from '../model/agent.ts'
+import { isLive } from '../model/agent.ts'
+import type { Host } from '../model/host.ts'
+import type { Image, Region } from '../model/region.ts'
+import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
+import type { RegionRows } from './fleet-store.ts'
+import { HeldRows } from './held-rows.ts'
+
+export interface SnapshotInputs {
+  readonly now: number
+  readonly waitingUsers: number
+  /** Milliseconds since the epoch; the later of last heartbeat, daemon start and database return. */
+  readonly heardAt: (host: Host) => number
+}
+
+/** How old a view's `heardAt` may be before it is looked up again; well under any heartbeat deadline. */
+const heardAtStaysFreshMs = 500
+
+export class RegionMirror {
+  #region: Region
+  readonly #images = new HeldRows<Image>()
+  readonly #hosts = new HeldRows<Host>()
+  readonly #agents = new HeldRows<Agent>()
+  readonly #agentIdsByHost = new Map<string, Set<string>>()
+  readonly #views = new Map<string, HostView>()
+  #ordered: HostView[] | undefined
+
+  constructor(region: Region) {
+    this.#region = region
+  }
+
+  get region(): Region {
+    return this.#region
+  }
+
+  applyRegion(region: Region): boolean {
+    if (region.revision <= this.#region.revision) return false
+    this.#region = region
+    return true
+  }
+
+  applyImage(image: Image): boolean {
+    return this.#images.apply(image, image.status === 'RETIRED')
+  }
+
+  applyHost(host: Host): boolean {
+    const changed = this.#hosts.apply(host, host.status === 'TERMINATED')
+    if (changed) this.#forgetView(host.id)
+    return changed
+  }
+
+  applyAgent(agent: Agent): boolean {
+    if (!this.#agents.apply(agent, false)) return false
+    let ids = this.#agentIdsByHost.get(agent.hostId)
+    if (ids === undefined) this.#agentIdsByHost.set(agent.hostId, (ids = new Set()))
+    ids.add(agent.id)
+    this.#forgetView(agent.hostId)
+    return true
+  }
+
+  removeImage(id: string): boolean {
+    return this.#images.remove(id) !== undefined
+  }
+
+  removeHost(id: string): boolean {
+    const removed = this.#hosts.remove(id) !== undefined
+    if (removed) this.#forgetView(id)
+    return removed
+  }
+
+  removeAgent(id: string): boolean {
+    const agent = this.#agents.remove(id)
+    if (agent === undefined) return false
+    const ids = this.#agentIdsByHost.get(agent.hostId)
+    ids?.delete(id)
+    if (ids?.size === 0) this.#agentIdsByHost.delete(agent.hostId)
+    this.#forgetView(agent.hostId)
+    return true
+  }
+
+  /** Call before reading the rows that `endRebuild` will be given. */
+  beginRebuild(): void {
+    for (const held of [this.#images, this.#hosts, this.#agents]) held.beginRebuild()
+  }
+
+  endRebuild(rows: RegionRows): void {
+    this.applyRegion(rows.region)
+    for (const image of rows.images) this.applyImage(image)
+    for (const host of rows.hosts) this.applyHost(host)
+    for (const agent of rows.agents) this.applyAgent(agent)
+    for (const id of this.#images.endRebuild(new Set(rows.images.map((row) => row.id)))) this.removeImage(id)
+    for (const id of this.#hosts.endRebuild(new Set(rows.hosts.map((row) => row.id)))) this.removeHost(id)
+    for (const id of this.#agents.endRebuild(new Set(rows.agents.map((row) => row.id)))) this.removeAgent(id)
+    for (const held of [this.#images, this.#hosts, this.#agents]) held.forgetTombstones()
+  }
+
+  snapshot(inputs: SnapshotInputs): RegionSnapshot {
+    const region = this.#region
+    const images = [...this.#images.values()]
+    return {
+      now: inputs.now,
+      region,
+      images,
+      activeImage: images.find((image) => image.status === 'ACTIVE'),
+      hosts: this.#orderedViews(inputs),
+      waitingUsers: inputs.waitingUsers,
+      launchBlockedUntil:
+        region.launchBlockedUntil !== null && region.launchBlockedUntil > inputs.now
+          ? region.launchBlockedUntil
+          : undefined,
+    }
+  }
+
+  /** One host with its agents, for who needs no whole snapshot. */
+  hostView(id: string, heardAt: (host: Host) => number): HostView | undefined {
+    return this.#view(id, heardAt)
+  }
+
+  #orderedViews({ now, heardAt }: SnapshotInputs): readonly HostView[] {
+    if (this.#ordered === undefined) {
+      const ids = [...this.#hosts.keys()].sort()
+      this.#ordered = ids.map((id) => this.#view(id, heardAt)).filter((view) => view !== undefined)
+      return this.#ordered
+    }
+    let copy: HostView[] | undefined
+    for (const [index, held] of this.#ordered.entries()) {
+      const current = this.#views.get(held.id)
+      if (current === held && now - held.heardAt <= heardAtStaysFreshMs) continue
+      const view = this.#refreshed(held.id, heardAt)
+      if (view === undefined || view === held) continue
+      copy ??= [...this.#ordered]
+      copy[index] = view
+    }
+    if (copy !== undefined) this.#ordered = copy
+    return this.#ordered
+  }
+
+  #refreshed(id: string, heardAt: (host: Host) => number): HostView | undefined {
+    const view = this.#view(id, heardAt)
+    if (view === undefined) return undefined
+    const heard = heardAt(view)
+    if (heard === view.heardAt) return view
+    const refreshed = { ...view, heardAt: heard }
+    this.#views.set(id, refreshed)
+    return refreshed
+  }
+
+  #view(id: string, heardAt: (host: Host) => number): HostView | undefined {
+    const held = this.#views.get(id)
+    if (held !== undefined) return held
+    const host = this.#hosts.get(id)
+    if (host === undefined) return undefined
+    const ids = [...(this.#agentIdsByHost.get(id) ?? [])].sort()
+    const agents = ids.map((agentId) => this.#agents.get(agentId)).filter((agent) => agent !== undefined)
+    const view: HostView = {
+      ...host,
+      agents,
+      waitingAgents: agents.filter((agent) => agent.status === 'WAITING').length,
+      liveAgents: agents.filter(isLive).length,
+      heardAt: heardAt(host),
+    }
+    this.#views.set(id, view)
+    return view
+  }
+
+  #forgetView(id: string): void {
+    const wasHeld = this.#views.delete(id)
+    // A host that came or went changes the order; one that changed is made anew in its place.
+    if (!wasHeld || !this.#hosts.has(id)) this.#ordered = undefined
+  }
+}
