@@ -1,0 +1,61 @@
+import type { Host, HostStatus } from './host.ts'
+import type { RegionSnapshot } from './snapshot.ts'
+
+/**
+ * The figures that a buffer is kept by, counted in one pass. They live here because an algorithm decides by them, the
+ * guard holds `minHosts` by them, a turn stores them for its replay, and the API shows them: all four must agree.
+ */
+export interface Capacity {
+  /** WAITING agents on ACTIVE hosts of the ACTIVE image: what the next user can have at once. */
+  readonly free: number
+  /**
+   * Agents on their way: seats of the ACTIVE image's LAUNCHING, PRE_CONNECTION and ACTIVE hosts that are neither free
+   * nor live. The seat of a DYING agent comes back, since its manager restarts it (and lowers `capacity` when it cannot).
+   */
+  readonly coming: number
+  /** Agents that serve a user, on any host. */
+  readonly live: number
+  /** Hosts that count for `minHosts`; see `isServing`. */
+  readonly serving: number
+  readonly hosts: Readonly<Record<HostStatus, number>>
+}
+
+/**
+ * Whether a host counts for `minHosts`: LAUNCHING, PRE_CONNECTION or ACTIVE, and of the ACTIVE image. A host of an
+ * older image gets no new users, so it can hold up no minimum; were it counted, a swap of images would leave it standing
+ * for ever. While no image is ACTIVE, hosts of every image count, so that nothing is taken down between two images.
+ */
+export function isServing(host: Pick<Host, 'status' | 'imageId'>, snapshot: RegionSnapshot): boolean {
+  if (host.status !== 'ACTIVE' && host.status !== 'PRE_CONNECTION' && host.status !== 'LAUNCHING')
+    return false
+  return snapshot.activeImage === undefined || host.imageId === snapshot.activeImage.id
+}
+
+export function countCapacity(snapshot: RegionSnapshot): Capacity {
+  const imageId = snapshot.activeImage?.id
+  const hosts: Record<HostStatus, number> = {
+    LAUNCHING: 0,
+    PRE_CONNECTION: 0,
+    ACTIVE: 0,
+    DRAINING: 0,
+    UNRESPONSIVE: 0,
+    TERMINATING: 0,
+    TERMINATED: 0,
+  }
+  let free = 0
+  let coming = 0
+  let live = 0
+  let serving = 0
+  for (const host of snapshot.hosts) {
+    hosts[host.status] += 1
+    live += host.liveAgents
+    if (!isServing(host, snapshot)) continue
+    serving += 1
+    if (host.imageId !== imageId) continue
+    // Agents of a host that is not ACTIVE yet can be WAITING already, but nobody can have them.
+    const freeHere = host.status === 'ACTIVE' ? host.waitingAgents : 0
+    free += freeHere
+    coming += Math.max(0, host.capacity - freeHere - host.liveAgents)
+  }
+  return { free, coming, live, serving, hosts }
+}
