@@ -1,8 +1,20 @@
-import type { Decision, UpkeepDecision } from '../model/decision.ts'
+/**
+ * One region's turn, whole and pure: upkeep and the sweep's findings first, then the algorithm on the snapshot as those
+ * will leave it, its plan through the guard, and everything as the rows and actions that `fleet.commit_turn` stores.
+ */
+import { countCapacity } from '../model/capacity.ts'
+import type { Decision, LaunchDecision, RefuseDecision, UpkeepDecision } from '../model/decision.ts'
+import { targetOf } from '../model/decision.ts'
 import type { FleetEvent } from '../model/event.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { TurnPlan } from '../store/turn-plan.ts'
+import { guard } from './guard.ts'
+import { findHosts } from './host-lookup.ts'
+import { inWords, textOf } from './plan-parsing.ts'
+import { project } from './projection.ts'
+import { turnRows } from './turn-entries.ts'
+import { upkeep } from './upkeep.ts'
 
 /** An algorithm that could not be loaded, or whose options are wrong: upkeep goes on, and the fault is on record. */
 export interface AlgorithmFault {
@@ -30,7 +42,148 @@ export interface PlannedTurn {
   readonly nextDeadline: number | undefined
 }
 
-/** One region's turn, whole and pure: what `fleet.commit_turn` is to store. Never throws, whatever the algorithm does. */
+/** One request for machines stays small: a cloud answers it as a whole, and its failure costs no more than this. */
+const mostHostsOfLaunch = 50
+/** Merged refusals are cut here; a plan of a thousand faults needs no thousand sentences. */
+const longestRefusal = 2000
+
+/** Never throws, whatever the algorithm does. */
 export function planTurn(input: TurnInput): PlannedTurn {
-  return { decisions: [], plan: undefined, nextDeadline: input.snapshot.launchBlockedUntil }
+  const { snapshot } = input
+  const found = upkeep(snapshot)
+  const trusted = reconcileSweep(snapshot, input.sweep ?? [], found.decisions)
+  const projected = project(snapshot, trusted)
+  const settled = new Set(trusted.flatMap((decision) => settledHost(decision) ?? []))
+  const planned = guard(projected, askAlgorithm(input, projected), settled)
+  const decisions = mergeRefusals([...trusted, ...planned.flatMap(splitLaunch)])
+  return {
+    decisions,
+    plan: decisions.length === 0 ? undefined : toTurnPlan(input, decisions),
+    nextDeadline: earliest(found.nextDeadline, projected.launchBlockedUntil, snapshot.now),
+  }
+}
+
+/** The sweep looked a moment ago: what concerns rows that have moved on since is dropped. A lost machine has no silence. */
+function reconcileSweep(
+  snapshot: RegionSnapshot,
+  sweep: readonly UpkeepDecision[],
+  found: readonly UpkeepDecision[],
+): readonly UpkeepDecision[] {
+  if (sweep.length === 0) return found
+  const hosts = findHosts(snapshot, new Set(sweep.flatMap((decision) => settledHost(decision) ?? [])))
+  const current = sweep.filter((decision) => {
+    const id = settledHost(decision)
+    if (id === undefined) return true
+    const host = hosts.get(id)
+    return host !== undefined && (decision.kind !== 'host-gone' || host.status !== 'TERMINATING')
+  })
+  const swept = new Set(current.flatMap((decision) => settledHost(decision) ?? []))
+  return [...current, ...found.filter((decision) => !('hostId' in decision && swept.has(decision.hostId)))]
+}
+
+/** The host whose fate a trusted decision settles for this turn. */
+function settledHost(decision: UpkeepDecision): string | undefined {
+  return decision.kind === 'clear-orphan' || decision.kind === 'report' ? undefined : decision.hostId
+}
+
+/** Gives whatever the algorithm gives: the guard takes nothing for granted. */
+function askAlgorithm({ algorithm, event, options }: TurnInput, snapshot: RegionSnapshot): unknown {
+  const refuse = (reason: string) => [{ kind: 'refuse', target: null, reason }]
+  if ('fault' in algorithm) {
+    return refuse(`algorithm ${textOf(algorithm.name, 200)} cannot be used: ${textOf(algorithm.fault, 700)}`)
+  }
+  try {
+    const plan: unknown = algorithm.plan(snapshot, event, options)
+    // Its rejection, should there be one, must not end the daemon; the guard says that it is no list.
+    if (plan instanceof Promise) plan.catch(() => undefined)
+    return plan
+  } catch (error) {
+    return refuse(`algorithm ${textOf(algorithm.name, 200)} threw: ${inWords(error)}`)
+  }
+}
+
+function splitLaunch(decision: Decision): readonly Decision[] {
+  if (decision.kind !== 'launch' || decision.count <= mostHostsOfLaunch) return [decision]
+  const parts = Math.ceil(decision.count / mostHostsOfLaunch)
+  return Array.from({ length: parts }, (_, part): LaunchDecision => ({
+    ...decision,
+    count: Math.min(mostHostsOfLaunch, decision.count - part * mostHostsOfLaunch),
+    reason: `${decision.reason} (part ${part + 1} of ${parts})`,
+  }))
+}
+
+/** One refusal for each target: `commit_turn` compares a refusal with the last words about its target. */
+function mergeRefusals(decisions: readonly Decision[]): readonly Decision[] {
+  const reasons = new Map<string | null, string[]>()
+  const rest: Decision[] = []
+  for (const decision of decisions) {
+    if (decision.kind !== 'refuse') {
+      rest.push(decision)
+      continue
+    }
+    const known = reasons.get(decision.target)
+    if (known === undefined) reasons.set(decision.target, [decision.reason])
+    else if (!known.includes(decision.reason)) known.push(decision.reason)
+  }
+  const refusals = Array.from(reasons, ([target, said]): RefuseDecision => ({
+    kind: 'refuse',
+    target,
+    reason: textOf(said.join('; '), longestRefusal),
+  }))
+  return [...rest, ...refusals]
+}
+
+function toTurnPlan(input: TurnInput, decisions: readonly Decision[]): TurnPlan {
+  const { snapshot, event } = input
+  const named = decisions.flatMap((decision) => ('hostId' in decision ? [decision.hostId] : []))
+  const context = { snapshot, hosts: findHosts(snapshot, new Set(named)) }
+  const rows = decisions.map((decision, place) => turnRows(decision, place, context))
+  const failed = decisions.find((decision) => decision.kind === 'terminate' && decision.launchFailed)
+  return {
+    causes: event.causes,
+    inputs: inputsOf(input),
+    decisions: decisions.map((decision, place) => ({
+      place,
+      kind: decision.kind,
+      target: targetOf(decision),
+      reason: decision.reason,
+    })),
+    actions: rows.flatMap((row) => row.actions ?? []),
+    hosts: rows.flatMap((row) => row.hosts ?? []),
+    host_updates: rows.flatMap((row) => row.host_updates ?? []),
+    agent_updates: rows.flatMap((row) => row.agent_updates ?? []),
+    ...(failed?.kind === 'terminate' && failed.launchFailed !== undefined
+      ? { launch_failed: { code: failed.launchFailed, message: failed.reason } }
+      : {}),
+  }
+}
+
+/** What the turn was decided from, for `muster explain` and for a replay; stored with each decision, so kept short. */
+function inputsOf({ snapshot, algorithm, options }: TurnInput): Readonly<Record<string, unknown>> {
+  const { region } = snapshot
+  const capacity = countCapacity(snapshot)
+  return {
+    now: snapshot.now,
+    algorithm: algorithm.name,
+    options: options ?? {},
+    counts: {
+      hosts: capacity.hosts,
+      free: capacity.free,
+      coming: capacity.coming,
+      live: capacity.live,
+      waiting: snapshot.waitingUsers,
+    },
+    enabled: region.enabled,
+    target_free_agents: region.targetFreeAgents,
+    min_hosts: region.minHosts,
+    max_hosts: region.maxHosts,
+    agents_per_host: region.agentsPerHost,
+    image_id: snapshot.activeImage?.id ?? null,
+    launch_blocked_until: snapshot.launchBlockedUntil ?? null,
+  }
+}
+
+function earliest(first: number | undefined, second: number | undefined, now: number): number | undefined {
+  const moments = [first, second].filter((moment) => moment !== undefined && moment > now)
+  return moments.length === 0 ? undefined : Math.min(...moments.filter((moment) => moment !== undefined))
 }
