@@ -7,6 +7,8 @@ create table if not exists fleet.settings (
   id text primary key default 'fleet' check (id = 'fleet'),
   fleet_id text not null default gen_random_uuid()::text,
   schema_version integer not null,
+  -- Whether the regions of a seed file have been inserted once.
+  seeded boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );

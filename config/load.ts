@@ -1,0 +1,174 @@
+/** From the environment, `.env` and a YAML file to one checked `Config`. All faults are reported at once. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+
+import { parse as parseDotenv } from 'dotenv'
+import { parse as parseYaml } from 'yaml'
+
+import { MusterError } from '../src/model/errors.ts'
+import { readOrGenerateSecrets } from './secrets.ts'
+import type { SettingName, Settings } from './schema.ts'
+import { settingNames, settings } from './schema.ts'
+
+export type DatabaseConfig =
+  | { readonly kind: 'hasura'; readonly endpoint: string }
+  | { readonly kind: 'postgres'; readonly url: string; readonly poolSize: number }
+  | { readonly kind: 'pglite'; readonly dataDir: string }
+
+export interface Config {
+  readonly settings: Settings
+  readonly dataDir: string
+  readonly database: DatabaseConfig
+  readonly adminSecret: string
+  readonly jwt: { readonly secret: string } | { readonly jwksUrl: string }
+  readonly fleetKey: string
+  /** Where the secrets are that were generated, for people; undefined when all were given. */
+  readonly secretsDir: string | undefined
+  /** YAML of regions for a new database; undefined: none. */
+  readonly seedFile: string | undefined
+  /** Faults that do no harm. */
+  readonly warnings: readonly string[]
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+const projectDir = resolve(import.meta.dirname, '..')
+
+/** The process's environment over `.env` of the working directory. */
+export function readEnvironment(): Environment {
+  let dotenv: Record<string, string> = {}
+  try {
+    dotenv = parseDotenv(readFileSync('.env'))
+  } catch {
+    // No .env is the normal case in production.
+  }
+  return { ...dotenv, ...process.env }
+}
+
+/**
+ * Check every setting. With `generate`, secrets that may be generated are made and kept in the data directory.
+ * @throws MusterError `config-invalid` with every fault in `details`
+ */
+export function loadConfig(environment: Environment, options: { generate: boolean }): Config {
+  const faults: string[] = []
+  const checked = checkSettings(environment, faults)
+  const dataDir = resolve(checked.MUSTER_DATA_DIR ?? './data')
+  const database = databaseOf(checked, dataDir)
+  if (checked.MUSTER_JWT_SECRET !== undefined && checked.MUSTER_JWKS_URL !== undefined) {
+    faults.push('MUSTER_JWT_SECRET and MUSTER_JWKS_URL: set one of them, not both')
+  }
+  const wanted = {
+    'admin-secret': { name: 'HASURA_GRAPHQL_ADMIN_SECRET', given: checked.HASURA_GRAPHQL_ADMIN_SECRET },
+    'jwt-secret': { name: 'MUSTER_JWT_SECRET', given: checked.MUSTER_JWT_SECRET ?? (checked.MUSTER_JWKS_URL && '') },
+    'fleet-key': { name: 'MUSTER_FLEET_KEY', given: checked.MUSTER_FLEET_KEY },
+  } as const
+  if (database.kind !== 'pglite') {
+    for (const { name, given } of Object.values(wanted)) {
+      const alternative = name === 'MUSTER_JWT_SECRET' ? ' (or MUSTER_JWKS_URL)' : ''
+      const isFaulty = faults.some((fault) => fault.startsWith(`${name}:`))
+      if (given === undefined && !isFaulty) {
+        faults.push(`${name}${alternative}: must be set, since the database is not the built-in one; secrets are generated only there`)
+      }
+    }
+  }
+  if (faults.length > 0) throw invalid(faults)
+
+  const secrets = readOrGenerateSecrets(dataDir, wanted, options.generate)
+  const complete = checked as Settings
+  return {
+    settings: complete,
+    dataDir,
+    database,
+    adminSecret: secrets.values['admin-secret'],
+    jwt: complete.MUSTER_JWKS_URL === undefined ? { secret: secrets.values['jwt-secret'] } : { jwksUrl: complete.MUSTER_JWKS_URL },
+    fleetKey: secrets.values['fleet-key'],
+    secretsDir: secrets.directory,
+    seedFile: seedFileOf(complete, database),
+    warnings: unknownVariables(environment),
+  }
+}
+
+function checkSettings(environment: Environment, faults: string[]): Partial<Settings> {
+  const values: Record<string, unknown> = { ...fileSettings(environment['MUSTER_CONFIG'], faults) }
+  for (const name of settingNames) {
+    // An empty variable is an unset one, as in most shells' habits.
+    if (environment[name] !== undefined && environment[name] !== '') values[name] = environment[name]
+  }
+  const checked: Record<string, unknown> = {}
+  for (const name of settingNames) {
+    const result = settings[name].schema.safeParse(values[name])
+    if (result.success) checked[name] = result.data
+    else faults.push(...result.error.issues.map((issue) => `${name}: ${issue.message} (${settings[name].doc})`))
+  }
+  return checked as Partial<Settings>
+}
+
+/**
+ * Variables that look like settings and are none: perhaps misspelt, perhaps another program's, so a warning only.
+ */
+function unknownVariables(environment: Environment): readonly string[] {
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('MUSTER_') && !(name in settings) && name !== 'MUSTER_CONFIG')
+    .map((name) => `${name}: no such setting; ${suggestion(name)}`)
+}
+
+function suggestion(name: string): string {
+  const letters = new Set(name)
+  const score = (other: string) => [...letters].filter((letter) => other.includes(letter)).length - Math.abs(other.length - name.length)
+  const [best] = [...settingNames].sort((a, b) => score(b) - score(a))
+  return `did you mean ${best ?? 'another'}? docs/settings.md lists all`
+}
+
+function fileSettings(path: string | undefined, faults: string[]): Record<string, unknown> {
+  if (path === undefined || path === '') return {}
+  let content: unknown
+  try {
+    content = parseYaml(readFileSync(path, 'utf8'))
+  } catch (error) {
+    faults.push(`MUSTER_CONFIG: ${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    return {}
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    faults.push(`MUSTER_CONFIG: ${path} must hold a mapping of settings, such as "PORT: 7730"`)
+    return {}
+  }
+  for (const name of Object.keys(content)) {
+    if (!(name in settings)) faults.push(`${path}: ${name}: no such setting; ${suggestion(name)}`)
+  }
+  return Object.fromEntries(
+    Object.entries(content)
+      .filter(([name]) => name in settings)
+      .map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
+  )
+}
+
+function databaseOf(checked: Partial<Settings>, dataDir: string): DatabaseConfig {
+  if (checked.HASURA_GRAPHQL_ENDPOINT !== undefined) {
+    const base = checked.HASURA_GRAPHQL_ENDPOINT.replace(/\/+$/, '')
+    return { kind: 'hasura', endpoint: base.endsWith('/v1/graphql') ? base : `${base}/v1/graphql` }
+  }
+  if (checked.DATABASE_URL !== undefined) {
+    return { kind: 'postgres', url: checked.DATABASE_URL, poolSize: checked.MUSTER_DATABASE_POOL ?? 16 }
+  }
+  return { kind: 'pglite', dataDir: resolve(dataDir, 'pglite') }
+}
+
+function seedFileOf(checked: Settings, database: DatabaseConfig): string | undefined {
+  if (checked.MUSTER_SEED === 'none') return undefined
+  if (checked.MUSTER_SEED !== undefined) return resolve(checked.MUSTER_SEED)
+  return database.kind === 'hasura' ? undefined : resolve(projectDir, 'config/seed/demo.yaml')
+}
+
+function invalid(faults: readonly string[]): MusterError {
+  const count = faults.length === 1 ? 'one fault' : `${faults.length} faults`
+  return new MusterError('config-invalid', `the configuration has ${count}`, { details: faults })
+}
+
+/** Names of settings that hold secrets: never printed. */
+export const secretSettings: ReadonlySet<SettingName> = new Set([
+  'HASURA_GRAPHQL_ADMIN_SECRET',
+  'MUSTER_JWT_SECRET',
+  'MUSTER_FLEET_KEY',
+  'DATABASE_URL',
+  'SENTRY_DSN',
+])

@@ -1,0 +1,119 @@
+/**
+ * Every setting: where it is read from, its default and its bounds. The environment (12-factor) stands over the YAML
+ * file that MUSTER_CONFIG names; live region settings are rows in `fleet.regions`, not here.
+ */
+import { z } from 'zod'
+
+const port = z.coerce.number().int().min(0).max(65_535)
+const seconds = (min: number, max: number) => z.coerce.number().min(min).max(max)
+const url = (protocols: readonly string[]) =>
+  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+    message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  })
+const secret = (min: number) => z.string().min(min, `must have at least ${min} characters`)
+const cron = z.string().regex(/^(\S+\s+){4,5}\S+$/, 'must be a cron expression of five or six fields')
+
+/** One setting: the variable's name, what it means (for `muster check-config` and docs), and its schema. */
+export const settings = {
+  PORT: { doc: 'HTTP API port; 0 takes a free one', schema: port.default(7730) },
+  MUSTER_HTTP_HOST: {
+    doc: 'address the HTTP API listens on; 0.0.0.0 behind a router, as on Heroku',
+    schema: z.string().min(1).default('127.0.0.1'),
+  },
+  MUSTER_GRAPHQL_PORT: { doc: 'port of the embedded GraphQL endpoint', schema: port.default(8080) },
+  MUSTER_MANAGER_PORT: { doc: "port for managers' gRPC streams", schema: port.default(7011) },
+  MUSTER_MANAGER_ADVERTISE: {
+    doc: 'host:port pairs that managers dial, comma-separated; the own managers’ port unless set',
+    schema: z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()))
+      .pipe(z.array(z.string().regex(/^[^:\s]+:\d{1,5}$/, 'must be host:port')))
+      .optional(),
+  },
+  MUSTER_DATA_DIR: {
+    doc: 'folder for the embedded database, generated secrets and local hosts',
+    schema: z.string().min(1).default('./data'),
+  },
+  DATABASE_URL: {
+    doc: 'PostgreSQL behind the embedded endpoint, instead of the built-in PGlite',
+    schema: url(['postgres:', 'postgresql:']).optional(),
+  },
+  HASURA_GRAPHQL_ENDPOINT: {
+    doc: 'a real Hasura v2 (https://…, with or without /v1/graphql); it wins over DATABASE_URL',
+    schema: url(['http:', 'https:']).optional(),
+  },
+  HASURA_GRAPHQL_ADMIN_SECRET: {
+    doc: 'admin secret of the GraphQL endpoint and of this API; generated on the built-in database',
+    schema: secret(8).optional(),
+  },
+  MUSTER_JWT_SECRET: {
+    doc: "HS256 key of users' tokens, at least 32 characters; generated on the built-in database",
+    schema: secret(32).optional(),
+  },
+  MUSTER_JWKS_URL: { doc: "key set of users' tokens, instead of MUSTER_JWT_SECRET", schema: url(['https:', 'http:']).optional() },
+  MUSTER_FLEET_KEY: {
+    doc: 'launch tokens are derived from it, at least 32 characters; generated on the built-in database',
+    schema: secret(32).optional(),
+  },
+  SENTRY_DSN: { doc: 'where unexpected errors are reported', schema: url(['http:', 'https:']).optional() },
+  LOG_LEVEL: {
+    doc: 'trace, debug, info, warn, error or silent',
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  },
+  MUSTER_LOG_FORMAT: { doc: 'json or pretty', schema: z.enum(['json', 'pretty']).default('json') },
+  MUSTER_SEED: {
+    doc: 'YAML file with regions for a database that is new to Muster, or none; config/seed/demo.yaml on the embedded endpoint',
+    schema: z.string().min(1).optional(),
+  },
+  MUSTER_TICK: {
+    doc: 'cron expression (seconds allowed, UTC) of the tick on which regions are scaled down',
+    schema: cron.default('*/10 * * * * *'),
+  },
+  MUSTER_RESYNC_S: { doc: 'seconds between rebuilds of the mirror', schema: seconds(1, 3600).default(30) },
+  MUSTER_LEASE_S: { doc: "seconds of the active daemon's lease", schema: z.coerce.number().int().min(2).max(300).default(15) },
+  MUSTER_HEARTBEAT_S: { doc: 'seconds between heartbeats of a manager', schema: seconds(0.1, 60).default(5) },
+  MUSTER_SWEEP_S: { doc: "seconds between comparisons of the cloud's list with the rows", schema: seconds(1, 86_400).default(120) },
+  MUSTER_SWEEP_GRACE_S: {
+    doc: 'seconds that a difference must last before the sweep acts on it',
+    schema: seconds(1, 86_400).default(60),
+  },
+  MUSTER_RETENTION_DAYS: {
+    doc: 'days that ended hosts, decisions, actions and assignments are kept',
+    schema: z.coerce.number().int().min(1).max(3650).default(30),
+  },
+  MUSTER_ASSIGN_LIMIT: {
+    doc: 'assign requests that one user may send in 10 s',
+    schema: z.coerce.number().int().min(1).max(1_000_000).default(100),
+  },
+  MUSTER_DATABASE_POOL: {
+    doc: 'connections to DATABASE_URL',
+    schema: z.coerce.number().int().min(2).max(200).default(16),
+  },
+  MUSTER_AGENT_COMMAND: {
+    doc: 'JSON array: the program that local hosts run as an agent; examples/hello-agent unless set',
+    schema: z
+      .string()
+      .transform((text, context) => {
+        try {
+          return JSON.parse(text) as unknown
+        } catch {
+          context.addIssue({ code: 'custom', message: 'must be a JSON array of strings' })
+          return z.NEVER
+        }
+      })
+      .pipe(z.array(z.string()).min(1))
+      .optional(),
+  },
+  MUSTER_FAULTS: {
+    doc: 'for crash tests: fault points at which the daemon kills itself, comma-separated',
+    schema: z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()).filter((part) => part !== ''))
+      .default([]),
+  },
+} as const
+
+export type SettingName = keyof typeof settings
+export type Settings = { readonly [Name in SettingName]: z.output<(typeof settings)[Name]['schema']> }
+
+export const settingNames = Object.keys(settings) as readonly SettingName[]

@@ -1,0 +1,124 @@
+/**
+ * `fleet_changes_stream` over graphql-ws. The client library's own retries would resume at an old cursor and never
+ * give up on a wrong secret, so each connection is one try of our own loop. A pushed error counts as a gap: a real
+ * engine pushes one at every poll while its database is away.
+ */
+import { createClient } from 'graphql-ws'
+import { z } from 'zod'
+
+import { backoffMs } from '../lib/backoff.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Change, ChangeFeed, ChangeSink } from '../store/change-feed.ts'
+import { parse } from './call-function.ts'
+import type { HasuraClient } from './client.ts'
+
+const batchSize = 1000
+const pongTimeoutMs = 5_000
+const reconnectBackoff = { firstMs: 50, longestMs: 1_000, jitter: 0.3 }
+
+// bigint is a number or a string, as the engine is set.
+const changeRow = z
+  .object({
+    sequence: z.union([z.number(), z.string().transform(Number)]),
+    table_name: z.string(),
+    row_id: z.string(),
+    region_id: z.string(),
+  })
+  .transform((row): Change => ({
+    sequence: row.sequence,
+    table: row.table_name,
+    rowId: row.row_id,
+    regionId: row.region_id,
+  }))
+const fields = 'sequence table_name row_id region_id'
+const changes = z.object({ changes: z.array(changeRow) })
+
+const latestDocument = `query { changes: fleet_changes(order_by: {sequence: desc}, limit: 1) { ${fields} } }`
+const readDocument = `query ($sequences: [bigint!]!) {
+  changes: fleet_changes(where: {sequence: {_in: $sequences}}, order_by: {sequence: asc}) { ${fields} }
+}`
+const streamDocument = `subscription ($after: bigint!) {
+  changes: fleet_changes_stream(batch_size: ${batchSize}, cursor: [{initial_value: {sequence: $after}, ordering: ASC}]) { ${fields} }
+}`
+
+export function createChangeFeed(client: HasuraClient, clock: Clock): ChangeFeed {
+  return {
+    latest: async () => {
+      const { changes: rows } = parse(changes, await client.request(latestDocument), 'fleet_changes')
+      return rows[0]?.sequence ?? 0
+    },
+    read: async (sequences) => {
+      if (sequences.length === 0) return []
+      return parse(changes, await client.request(readDocument, { sequences }), 'fleet_changes').changes
+    },
+    follow: async (cursor, sink, signal) => {
+      for (let failures = 0; !signal.aborted; failures += 1) {
+        const connected = { is: false }
+        const why = await followOnce(client, cursor(), {
+          ...sink,
+          connected: () => {
+            connected.is = true
+            sink.connected()
+          },
+        }, signal)
+        if (signal.aborted) return
+        sink.gap(why)
+        if (connected.is) failures = 0
+        await clock.sleep(backoffMs(failures + 1, reconnectBackoff), signal).catch(() => undefined)
+      }
+    },
+  }
+}
+
+/** One connection, until it breaks; gives the reason in words. */
+function followOnce(client: HasuraClient, after: number, sink: ChangeSink, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    let pongTimer: NodeJS.Timeout | undefined
+    const socket = createClient({
+      url: client.url.replace(/^http/, 'ws'),
+      connectionParams: { headers: { 'x-hasura-admin-secret': client.adminSecret } },
+      retryAttempts: 0,
+      keepAlive: 10_000,
+      on: {
+        ping: (received) => {
+          if (!received) pongTimer = setTimeout(() => socket.terminate(), pongTimeoutMs)
+        },
+        pong: (received) => {
+          if (received) clearTimeout(pongTimer)
+        },
+      },
+    })
+    const end = (why: string) => {
+      clearTimeout(pongTimer)
+      signal.removeEventListener('abort', onAbort)
+      void Promise.resolve(socket.dispose()).catch(() => undefined)
+      resolve(why)
+    }
+    const onAbort = () => end('stopped')
+    signal.addEventListener('abort', onAbort, { once: true })
+    socket.on('connected', () => sink.connected())
+    socket.subscribe(
+      { query: streamDocument, variables: { after } },
+      {
+        next: (result) => {
+          if (result.errors !== undefined) return end(result.errors.map((error) => error.message).join('; '))
+          const parsed = changes.safeParse(result.data)
+          if (!parsed.success) return end('fleet_changes_stream: rows of another shape')
+          sink.batch(parsed.data.changes, parsed.data.changes.length >= batchSize)
+        },
+        error: (error) => end(reasonOf(error)),
+        complete: () => end('the engine ended the stream'),
+      },
+    )
+  })
+}
+
+function reasonOf(error: unknown): string {
+  if (Array.isArray(error)) return error.map((one: { message?: string }) => one.message ?? 'error').join('; ')
+  if (error instanceof Error) return error.message
+  if (typeof error === 'object' && error !== null && 'code' in error) {
+    const reason = 'reason' in error && typeof error.reason === 'string' ? ` ${error.reason}` : ''
+    return `the socket closed (${String(error.code)}${reason})`
+  }
+  return 'the socket broke'
+}

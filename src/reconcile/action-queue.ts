@@ -1,0 +1,160 @@
+/**
+ * Carries actions out, beside the turns: a launch of minutes holds no region. An action is stored as RUNNING by the
+ * turn that decided it and is executed again after a crash until its end is stored, so executors are idempotent. One
+ * executor per kind: a kind without one does not compile.
+ */
+import { backoffMs } from '../lib/backoff.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { Action, ActionKind } from '../model/action.ts'
+import type { FleetStore } from '../store/fleet-store.ts'
+
+/**
+ * What an attempt came to. `done`: the executor has stored the end. `waiting`: nothing failed, look again soon.
+ * `failed`: stored with its code, and tried again with doubling back-off.
+ */
+export type AttemptResult =
+  | { readonly outcome: 'done'; readonly message?: string }
+  | { readonly outcome: 'waiting'; readonly forMs: number }
+  | { readonly outcome: 'failed'; readonly code: string; readonly message: string }
+
+export type ActionOf<Kind extends ActionKind> = Extract<Action, { kind: Kind }>
+export type Executors = {
+  readonly [Kind in ActionKind]: (action: ActionOf<Kind>, signal: AbortSignal) => Promise<AttemptResult>
+}
+
+export interface ActionQueueOptions {
+  readonly store: Pick<FleetStore, 'readOpenActions' | 'beginAttempt' | 'postponeAction' | 'logAction'>
+  readonly executors: Executors
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+const retryBackoff = { firstMs: 500, longestMs: 30_000, jitter: 0.2 }
+
+export class ActionQueue {
+  readonly #options: ActionQueueOptions
+  readonly #underWay = new Map<string, Promise<void>>()
+  #stopping = new AbortController()
+  #isOpen = false
+
+  constructor(options: ActionQueueOptions) {
+    this.#options = options
+  }
+
+  /** Launches whose outcome is still open: the sweep leaves their machines alone. */
+  get openIds(): ReadonlySet<string> {
+    return new Set(this.#underWay.keys())
+  }
+
+  start(): void {
+    this.#stopping = new AbortController()
+    this.#isOpen = true
+  }
+
+  /** Attempts are told to end and waited for; what they leave open is taken up by the next active daemon. */
+  async stop(): Promise<void> {
+    this.#isOpen = false
+    this.#stopping.abort()
+    await Promise.all(this.#underWay.values())
+  }
+
+  /** Take up every open action that is not under way: after a start, and whenever one may have been missed. */
+  async resume(): Promise<void> {
+    for (const action of await this.#options.store.readOpenActions()) this.#enqueue(action, true)
+  }
+
+  /** An action that a turn of this daemon just stored, its first attempt counted. */
+  enqueue(action: Action): void {
+    this.#enqueue(action, false)
+  }
+
+  #enqueue(action: Action, isRepeat: boolean): void {
+    if (!this.#isOpen || this.#underWay.has(action.id)) return
+    const run = this.#run(action, isRepeat, this.#stopping.signal).finally(() =>
+      this.#underWay.delete(action.id),
+    )
+    this.#underWay.set(action.id, run)
+  }
+
+  async #run(action: Action, isRepeat: boolean, signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#options
+    let mustCount = isRepeat
+    let failures = 0
+    if (action.nextAttemptAt !== null) await pause(clock, action.nextAttemptAt - clock.now(), signal)
+    while (!signal.aborted) {
+      const startedAt = clock.now()
+      const result = await this.#attempt(action, mustCount, signal)
+      if (signal.aborted && result.outcome !== 'done') return
+      const line = {
+        actionId: action.id,
+        kind: action.kind,
+        target: action.target,
+        ms: clock.now() - startedAt,
+      }
+      if (result.outcome === 'done') {
+        logger.info({ ...line, outcome: 'done', ...(result.message && { detail: result.message }) }, 'action')
+        return
+      }
+      if (result.outcome === 'waiting') {
+        mustCount = false
+        await pause(clock, result.forMs, signal)
+        continue
+      }
+      failures += 1
+      mustCount = true
+      const waitMs = backoffMs(failures, retryBackoff)
+      logger.warn({ ...line, outcome: result.code, detail: result.message, retryInMs: waitMs }, 'action')
+      await this.#store(async (store) => {
+        await store.postponeAction(action.id, clock.now() + waitMs, result.code, result.message)
+        await store.logAction(action.id, 'warn', `${result.code}: ${result.message}`)
+      })
+      await pause(clock, waitMs, signal)
+    }
+  }
+
+  async #attempt(action: Action, mustCount: boolean, signal: AbortSignal): Promise<AttemptResult> {
+    try {
+      if (mustCount && (await this.#options.store.beginAttempt(action.id)) === undefined) {
+        return { outcome: 'done', message: 'it had ended already' }
+      }
+      return await execute(this.#options.executors, action, signal)
+    } catch (error) {
+      return {
+        outcome: 'failed',
+        code: codeOf(error),
+        message: error instanceof Error ? error.message : String(error),
+      }
+    }
+  }
+
+  /** What is noted beside the work itself must not end it: the database may be away just now. */
+  async #store(write: (store: ActionQueueOptions['store']) => Promise<void>): Promise<void> {
+    try {
+      await write(this.#options.store)
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'an attempt could not be recorded')
+    }
+  }
+}
+
+function execute(executors: Executors, action: Action, signal: AbortSignal): Promise<AttemptResult> {
+  switch (action.kind) {
+    case 'launch':
+      return executors.launch(action, signal)
+    case 'terminate':
+      return executors.terminate(action, signal)
+    case 'clear-orphan':
+      return executors['clear-orphan'](action, signal)
+  }
+}
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : 'unexpected'
+}
+
+async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (ms > 0) await clock.sleep(ms, signal).catch(() => undefined)
+}

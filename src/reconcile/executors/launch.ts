@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+
+import type { FaultPoint } from '../../lib/fault-points.ts'
+import { enrolmentToken } from '../../lib/enrolment-token.ts'
+import type { HostHandler } from '../../model/host-handler.ts'
+import { LaunchError } from '../../model/host-handler.ts'
+import type { FleetStore, LaunchOutcome } from '../../store/fleet-store.ts'
+import type { ActionOf, AttemptResult } from '../action-queue.ts'
+
+export interface LaunchDependencies {
+  readonly store: Pick<FleetStore, 'finishLaunch'>
+  readonly handlerOf: (regionId: string) => Promise<HostHandler>
+  readonly fence: () => number | undefined
+  readonly fleetId: string
+  readonly fleetKey: string
+  readonly fault: FaultPoint
+}
+
+/** A refusal that is final ends the launch; it never grows within one action, so the attempt in both tokens is 1. */
+const attempt = 1
+
+/**
+ * Ask the provider for the hosts of a launch. The request is the stored one and its token follows from it, so a repeat
+ * after a crash or a lost answer asks for the same hosts again.
+ */
+export function createLaunchExecutor(dependencies: LaunchDependencies) {
+  const { fault } = dependencies
+  return async (action: ActionOf<'launch'>, signal: AbortSignal): Promise<AttemptResult> => {
+    const handler = await dependencies.handlerOf(action.regionId)
+    fault('launch.before-call')
+    const outcome = await callProvider(dependencies, handler, action, signal)
+    fault('launch.after-call')
+    if ('retry' in outcome) return { outcome: 'failed', ...outcome.retry }
+    const fence = dependencies.fence()
+    if (fence === undefined) return { outcome: 'failed', code: 'standby', message: 'the lease was lost meanwhile' }
+    await dependencies.store.finishLaunch(action.id, fence, outcome)
+    fault('launch.after-finish')
+    const asked = action.params.count
+    return { outcome: 'done', message: `${outcome.cloudIds.length} of ${asked} hosts${outcome.code ? `: ${outcome.code}` : ''}` }
+  }
+}
+
+async function callProvider(
+  { fleetId, fleetKey }: LaunchDependencies,
+  handler: HostHandler,
+  action: ActionOf<'launch'>,
+  signal: AbortSignal,
+): Promise<LaunchOutcome | { readonly retry: { readonly code: string; readonly message: string } }> {
+  try {
+    const result = await handler.launch(
+      {
+        ...action.params,
+        fleetId,
+        regionId: action.regionId,
+        launchId: action.id,
+        token: idempotencyToken(action),
+        enrolmentToken: enrolmentToken(fleetKey, action.id, attempt),
+      },
+      signal,
+    )
+    return { cloudIds: result.cloudIds, ...result.shortfall }
+  } catch (error) {
+    // What is not a typed refusal may have been carried out.
+    const code = error instanceof LaunchError ? error.code : 'unknown'
+    const message = error instanceof Error ? error.message : String(error)
+    if (code === 'transient' || code === 'unknown') return { retry: { code, message } }
+    return { cloudIds: [], code, message }
+  }
+}
+
+function idempotencyToken(action: ActionOf<'launch'>): string {
+  return createHash('sha256')
+    .update(JSON.stringify([action.id, attempt, action.params]))
+    .digest('hex')
+}

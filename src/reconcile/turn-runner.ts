@@ -1,0 +1,123 @@
+/**
+ * A turn: snapshot → plan → commit. It ends when its commit has answered and the mirror holds its rows; its actions
+ * are handed on before that, since nothing they do needs the mirror. A commit that is refused (the region moved on, or
+ * the lease is another's) means that the mirror lags: the region is read anew and decided again.
+ */
+import type { Clock } from '../lib/clock.ts'
+import type { FaultPoint } from '../lib/fault-points.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { Action } from '../model/action.ts'
+import type { UpkeepDecision } from '../model/decision.ts'
+import type { Cause } from '../model/event.ts'
+import type { Region } from '../model/region.ts'
+import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
+import type { FleetStore } from '../store/fleet-store.ts'
+import type { Mirror } from '../store/mirror.ts'
+import type { TurnPlan } from '../store/turn-plan.ts'
+import type { AlgorithmFault } from './plan-turn.ts'
+import { planTurn } from './plan-turn.ts'
+
+export interface RegionPolicy {
+  readonly algorithm: ScalingAlgorithm | AlgorithmFault
+  readonly options: unknown
+}
+
+export interface TurnRunnerOptions {
+  readonly store: Pick<FleetStore, 'commitTurn' | 'readRegion' | 'readRows'>
+  readonly mirror: Mirror
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly fence: () => number | undefined
+  /** Whether the mirror is known to be up to date; decisions wait until it is. */
+  readonly isCurrent: () => boolean
+  readonly policyOf: (region: Region) => Promise<RegionPolicy>
+  readonly enqueue: (action: Action) => void
+  readonly wake: (regionId: string, cause: Cause) => void
+  readonly armTimer: (regionId: string, at: number | undefined) => void
+  /** Takes what the sweep has found in a region and not yet seen decided. */
+  readonly takeSweepFindings: (regionId: string) => readonly UpkeepDecision[]
+  readonly fault: FaultPoint
+}
+
+/** A region whose turn failed is looked at again after this, in milliseconds. */
+const retryMs = 1_000
+
+export function createTurnRunner(
+  options: TurnRunnerOptions,
+): (regionId: string, causes: readonly Cause[]) => Promise<void> {
+  return async (regionId, causes) => {
+    try {
+      await runTurn(options, regionId, causes)
+    } catch (error) {
+      options.logger.warn({ regionId, err: error }, 'turn failed')
+      options.armTimer(regionId, options.clock.now() + retryMs)
+    }
+  }
+}
+
+async function runTurn(
+  options: TurnRunnerOptions,
+  regionId: string,
+  causes: readonly Cause[],
+): Promise<void> {
+  const { store, mirror, clock, logger } = options
+  const fence = options.fence()
+  if (fence === undefined || !options.isCurrent()) return
+  const region = mirror.snapshot(regionId)?.region
+  if (region === undefined) return
+  const policy = await options.policyOf(region)
+  const snapshot = mirror.snapshot(regionId)
+  if (snapshot === undefined) return
+
+  const startedAt = clock.now()
+  const event = { regionId, causes }
+  const sweep = options.takeSweepFindings(regionId)
+  const { plan, nextDeadline } = planTurn({ snapshot, event, sweep, ...policy })
+  options.armTimer(regionId, nextDeadline)
+  if (plan === undefined) return
+
+  options.fault('turn.before-commit')
+  const committed = await store.commitTurn(regionId, snapshot.region.turn, fence, plan)
+  options.fault('turn.after-commit')
+  if (committed === undefined) {
+    logger.info({ regionId, turn: snapshot.region.turn }, 'turn refused: the region has moved on')
+    await mirror.rebuild(regionId, () => store.readRegion(regionId))
+    options.wake(regionId, { kind: 'resync', why: 'commit-refused' })
+    return
+  }
+  const stored = committed.turn !== snapshot.region.turn
+  if (stored) {
+    for (const action of actionsOf(plan, regionId, snapshot.region.turn)) options.enqueue(action)
+  }
+  await readBack(options, plan, committed)
+  logger.info(
+    {
+      regionId,
+      turn: snapshot.region.turn,
+      causes: causes.map((cause) => cause.kind),
+      decisions: plan.decisions.map(
+        ({ kind, target, reason }) => `${kind}${target === null ? '' : ` ${target}`}: ${reason}`,
+      ),
+      outcome: stored ? 'stored' : 'repeated',
+      ms: clock.now() - startedAt,
+    },
+    'turn',
+  )
+}
+
+function actionsOf(plan: TurnPlan, regionId: string, turn: number): readonly Action[] {
+  return plan.actions.map(({ place, kind, target, params }) => {
+    const common = { id: `${regionId}:${turn}.${place}`, regionId, target, attempts: 1, nextAttemptAt: null }
+    return { ...common, kind, params, status: 'RUNNING' } as Action
+  })
+}
+
+/** The rows that the turn wrote, with the revisions that the database gave them. */
+async function readBack({ store, mirror }: TurnRunnerOptions, plan: TurnPlan, region: Region): Promise<void> {
+  const asked = {
+    hosts: [...plan.hosts, ...plan.host_updates].map((row) => row.id),
+    agents: plan.agent_updates.map((row) => row.id),
+  }
+  const rows = await store.readRows(asked)
+  mirror.apply({ ...rows, regions: [region] }, asked)
+}
