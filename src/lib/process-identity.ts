@@ -1,0 +1,35 @@
+import { readFile } from 'node:fs/promises'
+
+/**
+ * A process that cannot be mistaken for a later one with the same number: process ids are reused, start times of one
+ * boot are not.
+ */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** Clock ticks since boot; null where the system has no /proc. */
+  readonly startTime: number | null
+  readonly bootId: string | null
+}
+
+/** What /proc/PID/stat says; fields are numbered in proc_pid_stat(5). */
+export interface ProcessStat {
+  /** `Z` is a zombie: it has ended and waits for its parent to notice. */
+  readonly state: string
+  readonly group: number
+  readonly startTime: number
+}
+
+/** undefined when there is no such process (any more). */
+export async function readProcessStat(pid: number): Promise<ProcessStat | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
+  if (text === undefined) return undefined
+  // The second field is the program's name in brackets and may itself hold spaces and brackets.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return { state: fields[0] ?? '', group: Number(fields[2]), startTime: Number(fields[19]) }
+}
+
+export async function ownProcessIdentity(): Promise<ProcessIdentity> {
+  const stat = await readProcessStat(process.pid)
+  const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => null)
+  return { pid: process.pid, startTime: stat?.startTime ?? null, bootId: bootId?.trim() ?? null }
+}
