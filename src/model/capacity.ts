@@ -59,3 +59,17 @@ export function countCapacity(snapshot: RegionSnapshot): Capacity {
   }
   return { free, coming, live, serving, hosts }
 }
+
+/** A provider's message can be a page; what is said of it must fit a reason. */
+const longestMessage = 300
+
+/** Why nothing may be launched now, in words without a clock; undefined when something may. */
+export function launchObstacle(snapshot: RegionSnapshot): string | undefined {
+  const { region, activeImage, now, launchBlockedUntil } = snapshot
+  if (!region.enabled) return 'the region is not enabled'
+  if (activeImage === undefined) return 'no image is ACTIVE'
+  if (launchBlockedUntil === undefined || launchBlockedUntil <= now) return undefined
+  const code = region.launchErrorCode ?? 'a launch failed'
+  const message = region.launchError === null ? '' : `: ${region.launchError.slice(0, longestMessage)}`
+  return `launches are held back for now because ${code}${message}`.toWellFormed()
+}

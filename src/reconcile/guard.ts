@@ -3,7 +3,7 @@
  * untrusted JSON: whatever it holds, the guard gives well-formed decisions that keep the region's bounds, and a refusal
  * in words for all else. It never throws. `fleet.commit_turn` holds the bounds once more against the rows of its moment.
  */
-import { countCapacity, isServing } from '../model/capacity.ts'
+import { countCapacity, isServing, launchObstacle } from '../model/capacity.ts'
 import type { AlgorithmDecision, RefuseDecision } from '../model/decision.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 import { findHosts } from './host-lookup.ts'
@@ -50,14 +50,11 @@ type Launch = Extract<AlgorithmDecision, { kind: 'launch' }>
 type Removal = Extract<AlgorithmDecision, { kind: 'drain' | 'terminate' }>
 
 function guardLaunch(decision: Launch, room: Room): AlgorithmDecision {
-  const { region, activeImage, now, launchBlockedUntil } = room.snapshot
+  const { region, activeImage } = room.snapshot
   const no = (why: string): RefuseDecision => refusal(null, 'a launch', why, decision.reason)
-  if (!region.enabled) return no('the region is not enabled')
-  if (activeImage === undefined) return no('no image is ACTIVE')
-  if (decision.imageId !== activeImage.id) return no(`image ${decision.imageId} is not the ACTIVE one`)
-  if (launchBlockedUntil !== undefined && now < launchBlockedUntil) {
-    return no(`launches are held back because of ${region.launchErrorCode ?? 'a failed launch'}`)
-  }
+  const obstacle = launchObstacle(room.snapshot)
+  if (obstacle !== undefined) return no(obstacle)
+  if (decision.imageId !== activeImage?.id) return no(`image ${decision.imageId} is not the ACTIVE one`)
   const count = Math.min(decision.count, room.launches)
   if (count <= 0) return no(`max_hosts is ${region.maxHosts}`)
   room.launches -= count

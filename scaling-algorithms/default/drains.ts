@@ -1,0 +1,113 @@
+import type { Capacity } from '../../src/model/capacity.ts'
+import type { DrainDecision } from '../../src/model/decision.ts'
+import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
+import type { DefaultOptions } from './options.ts'
+import { firstInOrder } from './selection.ts'
+
+/** The guard looks at no more than 1,000 decisions of a plan; the rest can wait for the next tick. */
+const mostDrains = 500
+
+/**
+ * Which empty hosts may go; never one that is protected. Nothing goes while the region is not enabled (its hosts are
+ * kept) or has no ACTIVE image (whose hosts would be kept is unknown).
+ */
+export function planDrains(
+  snapshot: RegionSnapshot,
+  capacity: Capacity,
+  withoutRoom: number,
+  options: DefaultOptions,
+): readonly DrainDecision[] {
+  const { region, activeImage } = snapshot
+  if (!region.enabled || activeImage === undefined) return []
+  const current: HostView[] = []
+  const old: HostView[] = []
+  for (const host of snapshot.hosts) {
+    if (!isEmpty(host, snapshot.now, options)) continue
+    if (host.imageId === activeImage.id) current.push(host)
+    else old.push(host)
+  }
+  return [...drainOld(old, snapshot, capacity, withoutRoom), ...drainSpare(current, snapshot, capacity)]
+}
+
+/**
+ * Hosts of other images get no new users. They go once the buffer of the ACTIVE image is full, or as many as keep its
+ * hosts from being launched under `maxHosts`. The planner of roll-outs will take them over.
+ */
+function drainOld(
+  hosts: readonly HostView[],
+  snapshot: RegionSnapshot,
+  capacity: Capacity,
+  withoutRoom: number,
+): readonly DrainDecision[] {
+  const { region, waitingUsers } = snapshot
+  const needed = region.targetFreeAgents + waitingUsers
+  if (capacity.free >= needed && capacity.serving >= region.minHosts) {
+    const reason = 'it is empty, and its image is not the ACTIVE one, which has its agents free'
+    return firstInOrder(hosts, mostDrains, byAge).map((host) => drain(host, reason))
+  }
+  if (withoutRoom === 0 || hosts.length === 0) return []
+  const leaving = snapshot.hosts.filter(isLeaving).length
+  const reason = `it is empty, its image is not the ACTIVE one, and max_hosts ${region.maxHosts} leaves no room for that`
+  return firstInOrder(hosts, Math.min(mostDrains, withoutRoom - leaving), byAge).map((host) =>
+    drain(host, reason),
+  )
+}
+
+/**
+ * Hosts of the ACTIVE image, while a whole host more than the target is free. What is on its way is not counted: it may
+ * not arrive. A host without a seat left (its manager found them all broken) gives nothing, and goes first.
+ */
+function drainSpare(
+  hosts: readonly HostView[],
+  { region, waitingUsers }: RegionSnapshot,
+  capacity: Capacity,
+): readonly DrainDecision[] {
+  const needed = region.targetFreeAgents + waitingUsers
+  const removable = Math.min(mostDrains, capacity.serving - region.minHosts)
+  const drains: DrainDecision[] = []
+  let { free } = capacity
+  for (const host of firstInOrder(hosts, removable, bySeats)) {
+    const seats = seatsOf(host)
+    // The next ones have no fewer.
+    if (seats > 0 && free - seats < needed) break
+    free -= host.waitingAgents
+    const reason =
+      seats === 0
+        ? 'it is empty and none of its seats can be used'
+        : `it is empty, and the ${needed} agents that are to be free are free without it`
+    drains.push(drain(host, reason))
+  }
+  return drains
+}
+
+function isEmpty(host: HostView, now: number, options: DefaultOptions): boolean {
+  if (host.status !== 'ACTIVE' || host.liveAgents > 0 || host.protected) return false
+  if (options.idle_seconds === 0) return true
+  // The seat of a session that ended is a new agent, so the youngest agent tells when the last session left.
+  const emptySince = host.agents.reduce(
+    (since, agent) => Math.max(since, agent.statusSince),
+    host.statusSince,
+  )
+  return now - emptySince >= options.idle_seconds * 1000
+}
+
+function isLeaving(host: HostView): boolean {
+  return host.status === 'TERMINATING' || (host.status === 'DRAINING' && host.liveAgents === 0)
+}
+
+function seatsOf(host: HostView): number {
+  return Math.max(host.capacity, host.waitingAgents)
+}
+
+function bySeats(one: HostView, other: HostView): number {
+  return seatsOf(one) - seatsOf(other) || byAge(one, other)
+}
+
+/** The oldest first: a fleet that breathes stays young. */
+function byAge(one: HostView, other: HostView): number {
+  return one.createdAt - other.createdAt || (one.id < other.id ? -1 : 1)
+}
+
+function drain(host: HostView, reason: string): DrainDecision {
+  return { kind: 'drain', hostId: host.id, reason }
+}

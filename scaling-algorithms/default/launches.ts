@@ -1,0 +1,74 @@
+import type { Capacity } from '../../src/model/capacity.ts'
+import { launchObstacle } from '../../src/model/capacity.ts'
+import type { AlgorithmDecision } from '../../src/model/decision.ts'
+import type { RegionSnapshot } from '../../src/model/snapshot.ts'
+
+export interface Launches {
+  readonly decisions: readonly AlgorithmDecision[]
+  /** Hosts that are wanted and that only `maxHosts` stands against. */
+  readonly withoutRoom: number
+}
+
+/**
+ * Launch what the buffer and `minHosts` lack, or say why not. Hosts on their way count, so a turn that repeats before
+ * they are there launches nothing; and no reason bears a time, so what is refused again reads the same.
+ */
+export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Launches {
+  const { region, activeImage } = snapshot
+  const wanted = wantedHosts(snapshot, capacity)
+  if (wanted.count === 0) return { decisions: [], withoutRoom: 0 }
+  const obstacle = launchObstacle(snapshot)
+  if (obstacle !== undefined || activeImage === undefined) {
+    return {
+      decisions: [refuse(`${wanted.reason}, but ${obstacle ?? 'no image is ACTIVE'}`)],
+      withoutRoom: 0,
+    }
+  }
+
+  const count = Math.min(wanted.count, Math.max(0, region.maxHosts - snapshot.hosts.length))
+  const decisions: AlgorithmDecision[] = []
+  if (count > 0) decisions.push({ kind: 'launch', count, imageId: activeImage.id, reason: wanted.reason })
+  if (count < wanted.count) {
+    const what = count === 0 ? 'none' : `only ${count}`
+    decisions.push(refuse(`${wanted.reason}, but max_hosts ${region.maxHosts} allows ${what}`))
+  }
+  return { decisions, withoutRoom: wanted.count - count }
+}
+
+/** A host that is launched for the buffer counts for `minHosts` too. */
+function wantedHosts(
+  { region, waitingUsers }: RegionSnapshot,
+  { free, coming, serving }: Capacity,
+): { readonly count: number; readonly reason: string } {
+  const shortfall = region.targetFreeAgents + waitingUsers - free - coming
+  const forBuffer = Math.max(0, Math.ceil(shortfall / region.agentsPerHost))
+  const forMinimum = Math.max(0, region.minHosts - serving)
+  if (forMinimum > forBuffer) {
+    const reason =
+      `${numbered(region.minHosts, 'host is', 'hosts are')} to serve at least, ${serving} ${isOrAre(serving)}: ` +
+      hostsOf(forMinimum, region.agentsPerHost)
+    return { count: forMinimum, reason }
+  }
+  const queue = waitingUsers === 0 ? '' : ` (${waitingUsers} of them for users who wait)`
+  const reason =
+    `${numbered(region.targetFreeAgents + waitingUsers, 'agent is', 'agents are')} to be free${queue}, ` +
+    `${free} ${isOrAre(free)} and ${coming} ${isOrAre(coming)} coming: ` +
+    hostsOf(forBuffer, region.agentsPerHost)
+  return { count: forBuffer, reason }
+}
+
+function refuse(reason: string): AlgorithmDecision {
+  return { kind: 'refuse', target: null, reason }
+}
+
+function hostsOf(hosts: number, agents: number): string {
+  return `${numbered(hosts, 'host', 'hosts')} of ${numbered(agents, 'agent', 'agents')}`
+}
+
+function numbered(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`
+}
+
+function isOrAre(number: number): string {
+  return number === 1 ? 'is' : 'are'
+}

@@ -1,0 +1,38 @@
+/** Exactly N hosts, whatever the demand: the small example to copy (docs/algorithms.md). */
+import { countCapacity, isServing, launchObstacle } from '../../src/model/capacity.ts'
+import type { DrainDecision } from '../../src/model/decision.ts'
+import { isTick } from '../../src/model/event.ts'
+import type { ScalingAlgorithm } from '../../src/model/scaling-algorithm.ts'
+import type { RegionSnapshot } from '../../src/model/snapshot.ts'
+import type { FixedOptions } from './options.ts'
+import { fixedOptions } from './options.ts'
+
+export const algorithm: ScalingAlgorithm<FixedOptions> = {
+  name: 'fixed',
+  options: fixedOptions,
+  plan(snapshot, event, options) {
+    const { region, activeImage, hosts } = snapshot
+    const wanted = Math.min(Math.max(options.hosts, region.minHosts), region.maxHosts)
+    const { serving } = countCapacity(snapshot)
+    const reason = `${wanted} hosts are to serve, ${serving} do`
+    if (serving >= wanted) return isTick(event) ? drainEmpty(snapshot, serving - wanted, reason) : []
+    const obstacle = launchObstacle(snapshot)
+    const count = Math.min(wanted - serving, region.maxHosts - hosts.length)
+    if (obstacle !== undefined || activeImage === undefined || count <= 0) {
+      const why = obstacle ?? `max_hosts is ${region.maxHosts}`
+      return [{ kind: 'refuse', target: null, reason: `${reason}, but ${why}` }]
+    }
+    return [{ kind: 'launch', count, imageId: activeImage.id, reason }]
+  },
+}
+
+/** Hosts of another image serve no new user: they are not counted, and all go once the ACTIVE image has its own. */
+function drainEmpty(snapshot: RegionSnapshot, surplus: number, reason: string): readonly DrainDecision[] {
+  if (!snapshot.region.enabled || snapshot.activeImage === undefined) return []
+  const empty = snapshot.hosts.filter(
+    (host) => host.status === 'ACTIVE' && host.liveAgents === 0 && !host.protected,
+  )
+  const old = empty.filter((host) => !isServing(host, snapshot))
+  const spare = empty.filter((host) => isServing(host, snapshot)).slice(0, surplus)
+  return [...old, ...spare].map((host) => ({ kind: 'drain', hostId: host.id, reason }))
+}
