@@ -59,7 +59,10 @@ export function loadConfig(environment: Environment, options: { generate: boolea
   }
   const wanted = {
     'admin-secret': { name: 'HASURA_GRAPHQL_ADMIN_SECRET', given: checked.HASURA_GRAPHQL_ADMIN_SECRET },
-    'jwt-secret': { name: 'MUSTER_JWT_SECRET', given: checked.MUSTER_JWT_SECRET ?? (checked.MUSTER_JWKS_URL && '') },
+    'jwt-secret': {
+      name: 'MUSTER_JWT_SECRET',
+      given: checked.MUSTER_JWT_SECRET ?? (checked.MUSTER_JWKS_URL && ''),
+    },
     'fleet-key': { name: 'MUSTER_FLEET_KEY', given: checked.MUSTER_FLEET_KEY },
   } as const
   if (database.kind !== 'pglite') {
@@ -67,7 +70,9 @@ export function loadConfig(environment: Environment, options: { generate: boolea
       const alternative = name === 'MUSTER_JWT_SECRET' ? ' (or MUSTER_JWKS_URL)' : ''
       const isFaulty = faults.some((fault) => fault.startsWith(`${name}:`))
       if (given === undefined && !isFaulty) {
-        faults.push(`${name}${alternative}: must be set, since the database is not the built-in one; secrets are generated only there`)
+        faults.push(
+          `${name}${alternative}: must be set, since the database is not the built-in one; secrets are generated only there`,
+        )
       }
     }
   }
@@ -80,7 +85,10 @@ export function loadConfig(environment: Environment, options: { generate: boolea
     dataDir,
     database,
     adminSecret: secrets.values['admin-secret'],
-    jwt: complete.MUSTER_JWKS_URL === undefined ? { secret: secrets.values['jwt-secret'] } : { jwksUrl: complete.MUSTER_JWKS_URL },
+    jwt:
+      complete.MUSTER_JWKS_URL === undefined
+        ? { secret: secrets.values['jwt-secret'] }
+        : { jwksUrl: complete.MUSTER_JWKS_URL },
     fleetKey: secrets.values['fleet-key'],
     secretsDir: secrets.directory,
     seedFile: seedFileOf(complete, database),
@@ -98,7 +106,8 @@ function checkSettings(environment: Environment, faults: string[]): Partial<Sett
   for (const name of settingNames) {
     const result = settings[name].schema.safeParse(values[name])
     if (result.success) checked[name] = result.data
-    else faults.push(...result.error.issues.map((issue) => `${name}: ${issue.message} (${settings[name].doc})`))
+    else
+      faults.push(...result.error.issues.map((issue) => `${name}: ${issue.message} (${settings[name].doc})`))
   }
   return checked as Partial<Settings>
 }
@@ -114,7 +123,8 @@ function unknownVariables(environment: Environment): readonly string[] {
 
 function suggestion(name: string): string {
   const letters = new Set(name)
-  const score = (other: string) => [...letters].filter((letter) => other.includes(letter)).length - Math.abs(other.length - name.length)
+  const score = (other: string) =>
+    [...letters].filter((letter) => other.includes(letter)).length - Math.abs(other.length - name.length)
   const [best] = [...settingNames].sort((a, b) => score(b) - score(a))
   return `did you mean ${best ?? 'another'}? docs/settings.md lists all`
 }
@@ -125,7 +135,9 @@ function fileSettings(path: string | undefined, faults: string[]): Record<string
   try {
     content = parseYaml(readFileSync(path, 'utf8'))
   } catch (error) {
-    faults.push(`MUSTER_CONFIG: ${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    faults.push(
+      `MUSTER_CONFIG: ${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    )
     return {}
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {

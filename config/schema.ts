@@ -50,7 +50,10 @@ export const settings = {
     doc: "HS256 key of users' tokens, at least 32 characters; generated on the built-in database",
     schema: secret(32).optional(),
   },
-  MUSTER_JWKS_URL: { doc: "key set of users' tokens, instead of MUSTER_JWT_SECRET", schema: url(['https:', 'http:']).optional() },
+  MUSTER_JWKS_URL: {
+    doc: "key set of users' tokens, instead of MUSTER_JWT_SECRET",
+    schema: url(['https:', 'http:']).optional(),
+  },
   MUSTER_FLEET_KEY: {
     doc: 'launch tokens are derived from it, at least 32 characters; generated on the built-in database',
     schema: secret(32).optional(),
@@ -70,9 +73,15 @@ export const settings = {
     schema: cron.default('*/10 * * * * *'),
   },
   MUSTER_RESYNC_S: { doc: 'seconds between rebuilds of the mirror', schema: seconds(1, 3600).default(30) },
-  MUSTER_LEASE_S: { doc: "seconds of the active daemon's lease", schema: z.coerce.number().int().min(2).max(300).default(15) },
+  MUSTER_LEASE_S: {
+    doc: "seconds of the active daemon's lease",
+    schema: z.coerce.number().int().min(2).max(300).default(15),
+  },
   MUSTER_HEARTBEAT_S: { doc: 'seconds between heartbeats of a manager', schema: seconds(0.1, 60).default(5) },
-  MUSTER_SWEEP_S: { doc: "seconds between comparisons of the cloud's list with the rows", schema: seconds(1, 86_400).default(120) },
+  MUSTER_SWEEP_S: {
+    doc: "seconds between comparisons of the cloud's list with the rows",
+    schema: seconds(1, 86_400).default(120),
+  },
   MUSTER_SWEEP_GRACE_S: {
     doc: 'seconds that a difference must last before the sweep acts on it',
     schema: seconds(1, 86_400).default(60),
@@ -108,7 +117,12 @@ export const settings = {
     doc: 'for crash tests: fault points at which the daemon kills itself, comma-separated',
     schema: z
       .string()
-      .transform((text) => text.split(',').map((part) => part.trim()).filter((part) => part !== ''))
+      .transform((text) =>
+        text
+          .split(',')
+          .map((part) => part.trim())
+          .filter((part) => part !== ''),
+      )
       .default([]),
   },
 } as const

@@ -1,3 +1,4 @@
 #!/usr/bin/env node
-const x: string = process.version
-console.log(x)
+import { runCli } from './cli.ts'
+
+process.exitCode = await runCli(process.argv.slice(2))

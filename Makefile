@@ -1,0 +1,40 @@
+# The front door. `make` prints this help.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+export NODE_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run stop-hosts check format test bench clean
+
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: node_modules/.package-lock.json ## install what package-lock.json names
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@npm ci --prefer-offline --no-audit --no-fund --loglevel=error
+	@touch $@
+
+run: install ## start the daemon and a demo region of hosts on this machine
+	@exec muster run
+
+stop-hosts: install ## end the hosts that `make run` has left running
+	@muster stop-hosts
+
+check: install ## format, lint, types, import layers, dead code
+	prettier --check --log-level warn .
+	eslint --max-warnings 0 .
+	tsc --project .
+	depcruise --config .dependency-cruiser.js --output-type err src scaling-algorithms host-handlers config test bench examples
+	knip
+
+format: install ## format every file
+	prettier --write --log-level warn .
+
+test: install ## run every test
+	vitest run --config test/vitest.config.ts $(VITEST_ARGS)
+
+bench: install ## measure what claims speed, each beside its baseline
+	node bench/run.ts
+
+clean: ## remove what was installed (data/ stays)
+	rm -rf node_modules

@@ -1,0 +1,401 @@
+/**
+ * The daemon, wired: the only place that sees the registries and hands every part what it needs.
+ *
+ *   start: endpoint → HTTP (alive, not ready) → schema → seed → follow the changes → take the lease → act
+ *   active: managers' port, turns, actions, sweep; standby: none of them, ready to take over
+ *   stop: HTTP refuses → the lease is given back once nothing acts any more → the changes → the endpoint
+ */
+import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
+
+import type { Config } from '../config/load.ts'
+import { readSeed } from '../config/seed.ts'
+import { loadHostHandler } from '../host-handlers/index.ts'
+import { loadAlgorithm } from '../scaling-algorithms/index.ts'
+import { startApi } from './api/server.ts'
+import { Assigner } from './assign/assigner.ts'
+import { startEmbedded } from './embedded/endpoint.ts'
+import { ChangeFollower } from './event-handler/change-follower.ts'
+import { Leadership } from './event-handler/leadership.ts'
+import { startTicks } from './event-handler/ticks.ts'
+import type { HasuraClient } from './hasura/client.ts'
+import { createHasuraClient } from './hasura/client.ts'
+import { createChangeFeed } from './hasura/hasura-change-feed.ts'
+import { createHasuraStore } from './hasura/hasura-store.ts'
+import { seedOnce } from './hasura/seeding.ts'
+import type { Clock } from './lib/clock.ts'
+import { systemClock } from './lib/clock.ts'
+import type { ErrorReporter } from './lib/error-reporter.ts'
+import type { FaultPoint } from './lib/fault-points.ts'
+import { killAt } from './lib/fault-points.ts'
+import { Health } from './lib/health.ts'
+import type { Logger } from './lib/logger.ts'
+import { ManagerLink } from './manager-link/manager-link.ts'
+import { MusterError } from './model/errors.ts'
+import type { Cause } from './model/event.ts'
+import type { HostHandler } from './model/host-handler.ts'
+import { ActionQueue } from './reconcile/action-queue.ts'
+import { createClearOrphanExecutor } from './reconcile/executors/clear-orphan.ts'
+import { createLaunchExecutor } from './reconcile/executors/launch.ts'
+import { createTerminateExecutor } from './reconcile/executors/terminate.ts'
+import { Policies } from './reconcile/policies.ts'
+import { RegionTasks } from './reconcile/region-tasks.ts'
+import { keepRetention } from './reconcile/retention.ts'
+import { Sweep } from './reconcile/sweep.ts'
+import { createTurnRunner } from './reconcile/turn-runner.ts'
+import type { FleetStore } from './store/fleet-store.ts'
+import { Mirror } from './store/mirror.ts'
+
+const projectDir = resolve(import.meta.dirname, '../config/hasura')
+const stopWithinMs = 10_000
+const schemaRetryMs = 1_000
+/** A manager's port may still be held for a moment by the daemon that went before. */
+const portPatienceMs = 3_000
+
+export interface AppOptions {
+  readonly config: Config
+  readonly logger: Logger
+  readonly reporter: ErrorReporter
+  readonly version: string
+  /** Something without which the daemon cannot go on; the caller stops it. */
+  readonly onFatal: (error: unknown) => void
+}
+
+export interface RunningApp {
+  readonly apiUrl: string
+  readonly graphqlUrl: string
+  readonly managerPort: number
+  stop(): Promise<void>
+}
+
+/** Start the daemon. Resolves once HTTP answers; `/readyz` says when it is ready. */
+export async function startApp(options: AppOptions): Promise<RunningApp> {
+  const { config, logger } = options
+  const clock = systemClock
+  const stopping = new AbortController()
+  const health = new Health()
+  health.set('start', 'not subscribed to the database yet')
+
+  const endpoint = await startEndpoint(config, logger)
+  const client = createHasuraClient({ url: endpoint.url, adminSecret: config.adminSecret })
+  const store = createHasuraStore(client, () => clock.now())
+  const fault = killAt(config.settings.MUSTER_FAULTS)
+
+  const daemon = createDaemon({ ...options, clock, health, client, store, fault, stopping: stopping.signal })
+  const api = await startApi({
+    host: config.settings.MUSTER_HTTP_HOST,
+    port: config.settings.PORT,
+    adminSecret: config.adminSecret,
+    jwt: config.jwt,
+    assignLimit: config.settings.MUSTER_ASSIGN_LIMIT,
+    store,
+    view: daemon.mirror,
+    assigner: daemon.assigner,
+    health,
+    wake: daemon.wake,
+    clock,
+    logger,
+  }).catch(async (error: unknown) => {
+    await endpoint.stop()
+    throw error
+  })
+  const booted = daemon.boot().catch((error: unknown) => {
+    if (!stopping.signal.aborted) options.onFatal(error)
+  })
+
+  return {
+    apiUrl: api.url,
+    graphqlUrl: endpoint.url,
+    managerPort: config.settings.MUSTER_MANAGER_PORT,
+    stop: async () => {
+      health.set('stop', 'stopping')
+      stopping.abort()
+      await withinDeadline(stopWithinMs, [
+        () => api.stop(),
+        () => booted,
+        () => daemon.stop(),
+        () => endpoint.stop(),
+        () => options.reporter.flush(1_000),
+      ])
+    },
+  }
+}
+
+async function startEndpoint(
+  config: Config,
+  logger: Logger,
+): Promise<{ url: string; stop: () => Promise<void> }> {
+  if (config.database.kind === 'hasura')
+    return { url: config.database.endpoint, stop: () => Promise.resolve() }
+  return startEmbedded({
+    projectDir,
+    database: config.database,
+    host: '127.0.0.1',
+    port: config.settings.MUSTER_GRAPHQL_PORT,
+    adminSecret: config.adminSecret,
+    logger,
+  })
+}
+
+interface DaemonOptions extends AppOptions {
+  readonly clock: Clock
+  readonly health: Health
+  readonly client: HasuraClient
+  readonly store: FleetStore
+  readonly fault: FaultPoint
+  readonly stopping: AbortSignal
+}
+
+interface Daemon {
+  readonly mirror: Mirror
+  readonly assigner: Assigner
+  readonly wake: (regionId: string, cause: Cause) => void
+  /** From the first query to subscribed and leading; resolves when the signal is aborted before that. */
+  boot(): Promise<void>
+  stop(): Promise<void>
+}
+
+function createDaemon(options: DaemonOptions): Daemon {
+  const { config, clock, logger, health, store, fault } = options
+  const { settings } = config
+  let isCurrent = false
+  let isActing = false
+  let fleetId = ''
+
+  const wake = (regionId: string, cause: Cause): void => tasks.wake(regionId, cause)
+  const fence = (): number | undefined => leadership.fence()
+  const policies = new Policies(loadAlgorithm)
+  const mirror: Mirror = new Mirror({
+    clock,
+    lastHeard: (hostId) => link.lastHeard(hostId),
+    waitingUsers: (regionId) => assigner.waitingUsers(regionId),
+  })
+  const link: ManagerLink = new ManagerLink({
+    store,
+    fence,
+    view: mirror,
+    hostOf: (hostId) => mirror.host(hostId),
+    applyRows: (rows) => void mirror.apply(rows),
+    wake,
+    fleetKey: config.fleetKey,
+    heartbeatMs: settings.MUSTER_HEARTBEAT_S * 1000,
+    clock,
+    logger,
+  })
+  const assigner: Assigner = new Assigner({
+    store,
+    view: mirror,
+    sessions: link,
+    leadership: { fence },
+    rank: (regionId, snapshot, request) => policies.rank(regionId, snapshot, request),
+    wake,
+    clock,
+    logger,
+    newId: randomUUID,
+  })
+
+  const handlers = new Map<string, Promise<HostHandler>>()
+  const handlerOf = async (regionId: string): Promise<HostHandler> => {
+    const provider = mirror.snapshot(regionId)?.region.provider ?? regionId.split('/', 1)[0] ?? ''
+    let handler = handlers.get(provider)
+    if (handler === undefined) {
+      handler = loadHostHandler(provider, {
+        fleetId,
+        hostsDir: resolve(config.dataDir, 'hosts'),
+        daemonAddresses: settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${settings.MUSTER_MANAGER_PORT}`],
+        agentCommand: settings.MUSTER_AGENT_COMMAND ?? [
+          process.execPath,
+          resolve(projectDir, '../../examples/hello-agent/agent.ts'),
+        ],
+        clock,
+        fault,
+      })
+      handlers.set(provider, handler)
+      // A provider that failed to load is tried again: its settings may have been mended.
+      handler.catch(() => handlers.delete(provider))
+    }
+    return handler
+  }
+
+  const queue: ActionQueue = new ActionQueue({
+    store,
+    clock,
+    logger,
+    executors: {
+      launch: (action, signal) =>
+        createLaunchExecutor({ store, handlerOf, fence, fleetId, fleetKey: config.fleetKey, fault })(
+          action,
+          signal,
+        ),
+      terminate: createTerminateExecutor({
+        store,
+        handlerOf,
+        fence,
+        isLaunchOpen: (launchId) => queue.openIds.has(launchId),
+      }),
+      'clear-orphan': createClearOrphanExecutor({ store, handlerOf }),
+    },
+  })
+  const sweep = new Sweep({
+    store,
+    mirror,
+    clock,
+    logger,
+    handlerOf,
+    fence,
+    wake,
+    intervalMs: settings.MUSTER_SWEEP_S * 1000,
+    graceMs: settings.MUSTER_SWEEP_GRACE_S * 1000,
+  })
+  const tasks: RegionTasks = new RegionTasks(
+    clock,
+    createTurnRunner({
+      store,
+      mirror,
+      clock,
+      logger,
+      fence,
+      isCurrent: () => isCurrent,
+      policyOf: (region) => policies.of(region),
+      enqueue: (action) => queue.enqueue(action),
+      wake,
+      armTimer: (regionId, at) => tasks.armTimer(regionId, at),
+      takeSweepFindings: (regionId) => sweep.takeFindings(regionId),
+      fault,
+    }),
+  )
+
+  /** Act once both are true: the lease is ours, and the rows are known. */
+  const beginActing = (): void => {
+    if (isActing || !isCurrent || fence() === undefined) return
+    isActing = true
+    tasks.start()
+    queue.start()
+    sweep.start()
+    void queue
+      .resume()
+      .catch((error: unknown) => logger.warn({ err: error }, 'open actions could not be read'))
+    for (const regionId of mirror.regionIds) wake(regionId, { kind: 'resync', why: 'start' })
+  }
+  const endActing = async (): Promise<void> => {
+    if (!isActing) return
+    isActing = false
+    await Promise.all([tasks.stop(), sweep.stop(), queue.stop()])
+  }
+
+  const follower = new ChangeFollower({
+    feed: createChangeFeed(options.client, clock),
+    store,
+    mirror,
+    clock,
+    logger,
+    resyncMs: settings.MUSTER_RESYNC_S * 1000,
+    wake,
+    onHealth: (current, cause) => {
+      isCurrent = current
+      health.set('database', current ? undefined : cause)
+      if (!current) return
+      health.set('start', undefined)
+      beginActing()
+      // What was committed while nobody listened may hold actions that were never handed on.
+      if (isActing) void queue.resume().catch(() => undefined)
+    },
+  })
+  const leadership: Leadership = new Leadership({
+    store,
+    clock,
+    logger,
+    holder: randomUUID(),
+    leaseSeconds: settings.MUSTER_LEASE_S,
+    onActive: async () => {
+      await listen(link, settings.MUSTER_MANAGER_PORT, clock).catch(options.onFatal)
+      mirror.listenFromNow()
+      health.set('lease', undefined)
+      beginActing()
+    },
+    onStandby: async () => {
+      health.set('lease', 'standby: another daemon is active')
+      await endActing()
+      await link.stop()
+    },
+  })
+  let endTicks = (): void => undefined
+
+  return {
+    mirror,
+    assigner,
+    wake,
+    boot: async () => {
+      health.set('lease', 'standby: another daemon is active')
+      fleetId = await untilUsable(options)
+      if (options.stopping.aborted) return
+      assigner.start()
+      follower.start()
+      leadership.start()
+      void keepRetention(
+        { store, clock, logger, fence, days: settings.MUSTER_RETENTION_DAYS },
+        options.stopping,
+      )
+      endTicks = startTicks(settings.MUSTER_TICK, () => {
+        for (const regionId of mirror.regionIds)
+          wake(regionId, { kind: 'tick', schedule: settings.MUSTER_TICK })
+      })
+    },
+    stop: async () => {
+      endTicks()
+      assigner.stop()
+      await leadership.stop()
+      await follower.stop()
+    },
+  }
+}
+
+/** Wait for a database with our schema, then seed it; gives the fleet's id. */
+async function untilUsable({
+  config,
+  store,
+  client,
+  health,
+  clock,
+  logger,
+  stopping,
+}: DaemonOptions): Promise<string> {
+  while (!stopping.aborted) {
+    try {
+      await store.checkSchema()
+      if (config.seedFile !== undefined && (await seedOnce(client, readSeed(config.seedFile)))) {
+        logger.info({ file: config.seedFile }, 'seeded')
+      }
+      return await store.fleetId()
+    } catch (error) {
+      if (!(error instanceof MusterError) || error.code === 'config-invalid') throw error
+      if (health.cause?.includes(error.message) !== true) logger.error({ err: error }, 'not ready')
+      health.set('start', error.message)
+      await clock.sleep(schemaRetryMs, stopping).catch(() => undefined)
+    }
+  }
+  return ''
+}
+
+async function listen(link: ManagerLink, port: number, clock: Clock): Promise<void> {
+  for (const startedAt = clock.now(); ;) {
+    try {
+      return await link.start(port)
+    } catch (error) {
+      const isHeld = error instanceof MusterError && error.code === 'port-in-use'
+      if (!isHeld || clock.now() - startedAt > portPatienceMs) throw error
+      await clock.sleep(100)
+    }
+  }
+}
+
+/** Each step in turn, whatever the one before came to, but never longer than `ms` in all. */
+async function withinDeadline(ms: number, steps: readonly (() => Promise<unknown>)[]): Promise<void> {
+  const deadline = AbortSignal.timeout(ms)
+  const expired = new Promise<void>((done) =>
+    deadline.addEventListener('abort', () => done(), { once: true }),
+  )
+  for (const step of steps) {
+    await Promise.race([step().catch(() => undefined), expired])
+  }
+}

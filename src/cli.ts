@@ -1,0 +1,126 @@
+/**
+ * The command line. Exit codes: 0 ok, 1 failed, 2 usage. Each command's code is loaded when it is called, so that a
+ * manager on a small host does not load the daemon.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+
+import { packageVersion } from './cli/package-version.ts'
+import { printError } from './cli/print-error.ts'
+import { MusterError } from './model/errors.ts'
+
+const failed = 1
+const usage = 2
+
+/** Runs one command; gives the exit code. */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  const program = createProgram()
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return Number(process.exitCode ?? 0)
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usage
+    printError(error)
+    return error instanceof MusterError && error.code === 'invalid-request' ? usage : failed
+  }
+}
+
+function createProgram(): Command {
+  const program = new Command('muster')
+    .description('Keeps fleets of hosts at the right size, driven by database rows')
+    .version(packageVersion(), '--version', 'print the version')
+    .helpOption('--help', 'print help')
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+
+  program
+    .command('run')
+    .description('run the daemon')
+    .action(async () => (await import('./cli/run.ts')).run())
+  program
+    .command('manager')
+    .description('run a host’s manager (started by a HostHandler)')
+    .requiredOption('--dir <dir>', 'the host’s own folder, with its spec.json')
+    .action(async (options: { dir: string }) => {
+      process.exitCode = await (await import('./cli/manager.ts')).manager(options.dir)
+    })
+  program
+    .command('graphql')
+    .description('serve a Hasura project’s folder with Hasura’s API')
+    .requiredOption('--project <dir>', 'folder with metadata/ and migrations/')
+    .option('--port <port>', 'port on 127.0.0.1; 0 takes a free one', parsePort, 8080)
+    .addOption(new Option('--database <url>', 'PostgreSQL to serve from').conflicts('data'))
+    .option('--data <dir>', 'folder of a built-in database (default: ./data/graphql)')
+    .action(async (options: { project: string; port: number; database?: string; data?: string }) =>
+      (await import('./cli/graphql.ts')).graphql(options),
+    )
+  program
+    .command('token')
+    .description('print a bearer token for the HTTP API')
+    .requiredOption('--user <user>', 'the token’s subject')
+    .addOption(
+      new Option('--role <role>', 'what it may read and do beside assign').choices(['viewer', 'operator']),
+    )
+    .option('--ttl <seconds>', 'how long it is valid', parseSeconds, 3600)
+    .action(async (options: { user: string; role?: string; ttl: number }) =>
+      (await import('./cli/token.ts')).token(options),
+    )
+  program
+    .command('hosts')
+    .description('list hosts')
+    .option('--json', 'print JSON')
+    .option('--watch', 'print again each second until interrupted')
+    .option('--all', 'also those that have ended')
+    .action(async (options: { json?: boolean; watch?: boolean; all?: boolean }) =>
+      (await import('./cli/hosts.ts')).hosts(options),
+    )
+  program
+    .command('drain')
+    .description('drain a host: no new sessions, ended once its sessions are')
+    .argument('<host>', 'the host’s id')
+    .action(async (host: string) => (await import('./cli/hosts.ts')).drain(host))
+  program
+    .command('assign')
+    .description('assign a user to an agent')
+    .requiredOption('--user <user>', 'the user')
+    .requiredOption('--region <region...>', 'regions, nearest first')
+    .option('--wait <ms>', 'how long to wait for capacity, in milliseconds', parseMs, 0)
+    .action(async (options: { user: string; region: string[]; wait: number }) =>
+      (await import('./cli/assign.ts')).assign(options),
+    )
+  program
+    .command('explain')
+    .description('tell the decisions about a host or region as a story')
+    .argument('<target>', 'a host’s or region’s id')
+    .option('--limit <n>', 'decisions at most', parseCount, 50)
+    .action(async (target: string, options: { limit: number }) =>
+      (await import('./cli/explain.ts')).explain(target, options.limit),
+    )
+  program
+    .command('check-config')
+    .description('check every setting and report all faults at once')
+    .action(async () => (await import('./cli/check-config.ts')).checkConfig())
+  program
+    .command('stop-hosts')
+    .description('end all local hosts on this machine, and the sessions on them')
+    .action(async () => (await import('./cli/stop-hosts.ts')).stopHosts())
+  for (const command of program.commands) {
+    command
+      .helpOption('--help', 'print help')
+      .version(packageVersion(), '--version', 'print the version')
+      .exitOverride()
+  }
+  return program
+}
+
+function parseInteger(text: string, what: string, most: number): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 0 || value > most) {
+    throw new InvalidArgumentError(`${what} must be a whole number from 0 to ${most}.`)
+  }
+  return value
+}
+
+const parsePort = (text: string): number => parseInteger(text, 'A port', 65_535)
+const parseMs = (text: string): number => parseInteger(text, 'The wait', 25_000)
+const parseSeconds = (text: string): number => parseInteger(text, 'The time', 31_536_000)
+const parseCount = (text: string): number => parseInteger(text, 'The limit', 1000)

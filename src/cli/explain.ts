@@ -1,0 +1,31 @@
+import { callApi } from './api-client.ts'
+
+interface DecisionLine {
+  readonly kind: string
+  readonly target: string | null
+  readonly reason: string
+  readonly causes: readonly { readonly kind: string }[]
+  readonly turn: number
+  readonly repeats: number
+  readonly created_at: string
+  readonly updated_at: string
+}
+
+/** Tell what was decided about a host or a region, oldest first. */
+export async function explain(target: string, limit: number): Promise<void> {
+  const filter = target.includes('/') ? 'region' : 'target'
+  const path = `/v1/decisions?${filter}=${encodeURIComponent(target)}&limit=${limit}`
+  const { decisions } = await callApi<{ decisions: readonly DecisionLine[] }>(path)
+  if (decisions.length === 0) {
+    process.stdout.write(`nothing has been decided about ${target}\n`)
+    return
+  }
+  for (const decision of [...decisions].reverse()) process.stdout.write(`${sentence(decision)}\n`)
+}
+
+function sentence(decision: DecisionLine): string {
+  const about = decision.target === null ? '' : ` ${decision.target}`
+  const causes = [...new Set(decision.causes.map((cause) => cause.kind))].join(', ')
+  const repeats = decision.repeats > 1 ? ` (${decision.repeats} times, last at ${decision.updated_at})` : ''
+  return `${decision.created_at}  turn ${decision.turn}, woken by ${causes || 'nothing'}: ${decision.kind}${about}: ${decision.reason}${repeats}`
+}

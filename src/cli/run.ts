@@ -1,0 +1,71 @@
+import { relative } from 'node:path'
+
+import type { Config } from '../../config/load.ts'
+import { loadConfig, readEnvironment } from '../../config/load.ts'
+import type { RunningApp } from '../app.ts'
+import { startApp } from '../app.ts'
+import { createErrorReporter } from '../lib/error-reporter.ts'
+import { createLogger } from '../lib/logger.ts'
+import { packageVersion } from './package-version.ts'
+import { printError } from './print-error.ts'
+
+/**
+ * Run the daemon until a signal. The first SIGINT or SIGTERM stops it cleanly, a second exits at once; local hosts and
+ * their sessions go on.
+ */
+export async function run(): Promise<void> {
+  const config = loadConfig(readEnvironment(), { generate: true })
+  const logger = createLogger({
+    level: config.settings.LOG_LEVEL,
+    pretty: config.settings.MUSTER_LOG_FORMAT === 'pretty',
+  })
+  for (const warning of config.warnings) logger.warn(warning)
+  const version = packageVersion()
+  const reporter = await createErrorReporter(config.settings.SENTRY_DSN, version)
+
+  let exitCode = 0
+  let end: () => void = () => undefined
+  const ended = new Promise<void>((resolve) => (end = resolve))
+  const onFatal = (error: unknown): void => {
+    reporter.capture(error)
+    printError(error)
+    exitCode = 1
+    end()
+  }
+  let signals = 0
+  const onSignal = (): void => {
+    signals += 1
+    if (signals > 1) process.exit(1)
+    end()
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  process.on('uncaughtException', onFatal)
+  process.on('unhandledRejection', onFatal)
+
+  const app = await startApp({ config, logger, reporter, version, onFatal })
+  process.stdout.write(greeting(config, app))
+  await ended
+  await app.stop()
+  process.exit(exitCode)
+}
+
+function greeting(config: Config, app: RunningApp): string {
+  const region = config.seedFile === undefined ? 'REGION' : 'local/demo'
+  const secret =
+    config.secretsDir === undefined
+      ? 'from the environment'
+      : `in ${relative(process.cwd(), config.secretsDir) || '.'}/admin-secret`
+  return `
+  Muster
+    API       ${app.apiUrl}   (ready: ${app.apiUrl}/readyz)
+    GraphQL   ${app.graphqlUrl}
+    managers  127.0.0.1:${app.managerPort}
+    secret    ${secret}
+
+    try       curl -s ${app.apiUrl}/v1/assign -H "Authorization: Bearer $(npx muster token --user me)" \\
+                -H 'Content-Type: application/json' -d '{"regions":["${region}"]}'
+    look      npx muster hosts --watch
+
+`
+}
