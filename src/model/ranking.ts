@@ -13,8 +13,8 @@ export function fullestHostFirst(snapshot: RegionSnapshot, limit = 32): readonly
   for (const host of snapshot.hosts) {
     if (host.status !== 'ACTIVE' || host.imageId !== imageId || host.waitingAgents === 0) continue
     const last = best.at(-1)
-    if (best.length === limit && last !== undefined && !isBefore(host, last)) continue
-    const place = best.findIndex((other) => isBefore(host, other))
+    if (best.length === limit && last !== undefined && !isFuller(host, last)) continue
+    const place = best.findIndex((other) => isFuller(host, other))
     best.splice(place === -1 ? best.length : place, 0, host)
     if (best.length > limit) best.pop()
   }
@@ -27,7 +27,8 @@ export function fullestHostFirst(snapshot: RegionSnapshot, limit = 32): readonly
   return ids
 }
 
-function isBefore(host: HostView, other: HostView): boolean {
+/** Whether a host is offered before another: fewest WAITING agents, then id. */
+export function isFuller(host: HostView, other: HostView): boolean {
   if (host.waitingAgents !== other.waitingAgents) return host.waitingAgents < other.waitingAgents
   return host.id < other.id
 }

@@ -1,0 +1,362 @@
+/** A fleet in memory with just what placement touches: claims decide as the database's `claim_agent` does. */
+import type { Clock } from '../../../src/lib/clock.ts'
+import { silentLogger } from '../../../src/lib/logger.ts'
+import type { Agent } from '../../../src/model/agent.ts'
+import { isLive } from '../../../src/model/agent.ts'
+import type { AssignRequest, Assignment } from '../../../src/model/assignment.ts'
+import { MusterError } from '../../../src/model/errors.ts'
+import type { HostStatus } from '../../../src/model/host.ts'
+import { defaultDeadlines } from '../../../src/model/region.ts'
+import type { Region } from '../../../src/model/region.ts'
+import type { HostView, RegionSnapshot } from '../../../src/model/snapshot.ts'
+import { Assigner } from '../../../src/assign/assigner.ts'
+import type { AssignerOptions, Sessions } from '../../../src/assign/seams.ts'
+import type { ClaimRequest, Miss } from '../../../src/store/fleet-store.ts'
+import type { FleetView } from '../../../src/store/fleet-view.ts'
+
+export class ManualClock implements Clock {
+  #now = 1_000_000
+  #timers: { at: number; callback: () => void }[] = []
+
+  now(): number {
+    return this.#now
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    const timer = { at: this.#now + ms, callback }
+    this.#timers.push(timer)
+    return () => {
+      this.#timers = this.#timers.filter((held) => held !== timer)
+    }
+  }
+
+  async sleep(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => this.after(ms, resolve))
+  }
+
+  /** Fires what falls due, in order. */
+  advance(ms: number): void {
+    const until = this.#now + ms
+    for (;;) {
+      const [next] = this.#timers.filter((timer) => timer.at <= until).sort((a, b) => a.at - b.at)
+      if (next === undefined) break
+      this.#timers = this.#timers.filter((timer) => timer !== next)
+      this.#now = next.at
+      next.callback()
+    }
+    this.#now = until
+  }
+}
+
+interface RegionOptions {
+  enabled?: boolean
+  version?: string | undefined
+  maxAgentsPerUser?: number
+}
+
+interface HostRow {
+  id: string
+  regionId: string
+  status: HostStatus
+  imageId: string
+}
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
+
+export class SmallFleet {
+  readonly clock = new ManualClock()
+  readonly regions = new Map<string, { region: Writable<Region>; version: string | undefined }>()
+  readonly hosts = new Map<string, HostRow>()
+  readonly agents = new Map<string, Writable<Agent>>()
+  readonly assignments: Writable<Assignment>[] = []
+  readonly misses: Miss[] = []
+  readonly claims: { regionId: string; request: ClaimRequest }[] = []
+  readonly wakes: string[] = []
+  readonly disconnected = new Set<string>()
+  /** Hosts whose manager refuses every session. */
+  readonly refusing = new Set<string>()
+  /** Hosts whose manager never answers. */
+  readonly silent = new Set<string>()
+  readonly started: { agentId: string; sessionId: string }[] = []
+  fence: number | undefined = 1
+  databaseIsAway = false
+  /** What every call to the store waits for before it does its work. */
+  latency: () => Promise<void> = () => Promise.resolve()
+  #ids = 0
+  readonly #listeners = new Set<(regionId: string) => void>()
+
+  region(id: string, options: RegionOptions = {}): void {
+    const { enabled = true, maxAgentsPerUser = 1 } = options
+    const version = 'version' in options ? options.version : 'v1'
+    const region: Region = {
+      id,
+      provider: 'fake',
+      enabled,
+      algorithm: 'default',
+      options: {},
+      deadlines: defaultDeadlines,
+      targetFreeAgents: 0,
+      minHosts: 0,
+      maxHosts: 10,
+      maxSurgeHosts: 0,
+      instanceTypes: [],
+      agentsPerHost: 2,
+      maxAgentsPerUser,
+      channel: 'default',
+      turn: 0,
+      launchFailures: 0,
+      launchBlockedUntil: null,
+      launchErrorCode: null,
+      launchError: null,
+      revision: 1,
+    }
+    this.regions.set(id, { region, version })
+    this.changed(id)
+  }
+
+  host(id: string, regionId: string, status: HostStatus = 'ACTIVE'): void {
+    const version = this.regions.get(regionId)?.version ?? 'v1'
+    this.hosts.set(id, { id, regionId, status, imageId: `${regionId}:${version}` })
+  }
+
+  /** A WAITING agent appears on the host (made when it is new). */
+  free(id: string, hostId = 'h1', regionId = 'fake/a'): void {
+    if (!this.hosts.has(hostId)) this.host(hostId, regionId)
+    this.agents.set(id, {
+      id,
+      hostId,
+      regionId,
+      app: 'default',
+      status: 'WAITING',
+      userId: null,
+      userSlot: null,
+      sessionId: null,
+      port: 4000,
+      statusSince: 0,
+      revision: 1,
+    })
+    this.changed(regionId)
+  }
+
+  changed(regionId: string): void {
+    for (const listener of this.#listeners) listener(regionId)
+  }
+
+  assigner(overrides: Partial<AssignerOptions> = {}): Assigner {
+    const assigner = new Assigner({
+      store: this.store,
+      view: this.view,
+      sessions: this.sessions,
+      leadership: { fence: () => this.fence },
+      rank: () => undefined,
+      wake: (regionId, cause) => {
+        this.wakes.push(`${regionId} ${cause.kind === 'assign' ? cause.outcome : cause.kind}`)
+      },
+      clock: this.clock,
+      logger: silentLogger,
+      newId: () => `id-${(this.#ids += 1)}`,
+      ...overrides,
+    })
+    assigner.start()
+    return assigner
+  }
+
+  readonly view: FleetView = {
+    regionIds: [],
+    snapshot: (regionId) => this.#snapshot(regionId),
+    onChange: (listener) => {
+      this.#listeners.add(listener)
+      return () => this.#listeners.delete(listener)
+    },
+  }
+
+  readonly sessions: Sessions = {
+    isConnected: (hostId) => !this.disconnected.has(hostId),
+    startSession: async (hostId, session) => {
+      if (this.silent.has(hostId)) await new Promise(() => undefined)
+      if (this.refusing.has(hostId)) return { taken: false, error: 'refused' }
+      this.started.push(session)
+      return { taken: true }
+    },
+  }
+
+  readonly store: AssignerOptions['store'] = {
+    claimAgent: async (regionId, fence, request) => {
+      await this.#reach()
+      this.claims.push({ regionId, request })
+      return this.#claim(regionId, fence, request)
+    },
+    giveUpAgent: async (assignmentId, agentId) => {
+      await this.#reach()
+      const agent = this.agents.get(agentId)
+      if (agent?.status === 'ALLOCATED' || agent?.status === 'CONNECTING') agent.status = 'DYING'
+      const row = this.assignments.find((held) => held.id === assignmentId && held.agentId === agentId)
+      if (row?.outcome === 'assigned') {
+        row.outcome = 'given-up'
+        row.endedAt ??= this.clock.now()
+      }
+    },
+    recordMiss: async (miss) => {
+      await this.#reach()
+      this.misses.push(miss)
+    },
+    readSessions: async (userId) => {
+      await this.#reach()
+      return [...this.agents.values()]
+        .filter((agent) => agent.userId === userId && isLive(agent))
+        .map((agent) => ({
+          sessionId: agent.sessionId!,
+          agentId: agent.id,
+          hostId: agent.hostId,
+          regionId: agent.regionId,
+          address: '127.0.0.1',
+          port: agent.port,
+          status: agent.status,
+        }))
+    },
+    releaseSession: async (userId, sessionId) => {
+      await this.#reach()
+      const released = [...this.agents.values()].filter(
+        (agent) => agent.userId === userId && agent.sessionId === sessionId && isLive(agent),
+      )
+      for (const agent of released) agent.status = 'DYING'
+      return released
+    },
+  }
+
+  async #reach(): Promise<void> {
+    await this.latency()
+    if (this.databaseIsAway) throw new MusterError('database-unavailable', 'away', { retryable: true })
+  }
+
+  #claim(regionId: string, fence: number, request: ClaimRequest): Assignment {
+    const known = this.assignments.find(
+      (row) => row.userId === request.userId && row.idempotencyKey === request.idempotencyKey,
+    )
+    if (known?.outcome === 'assigned') return { ...known }
+    const answer: Writable<Assignment> = {
+      id: known?.id ?? `assignment-${(this.#ids += 1)}`,
+      userId: request.userId,
+      idempotencyKey: request.idempotencyKey,
+      regionId,
+      imageId: request.imageId,
+      hostId: null,
+      agentId: null,
+      address: null,
+      port: null,
+      sessionId: null,
+      outcome: 'no-capacity',
+      requestedAt: request.requestedAt,
+      assignedAt: null,
+      endedAt: null,
+    }
+    if (fence !== this.fence) return { ...answer, outcome: 'not-active' }
+    const region = this.regions.get(regionId)?.region
+    if (region?.enabled !== true) return { ...answer, outcome: 'region-not-enabled' }
+    const mine = [...this.agents.values()].filter((agent) => agent.userId === request.userId && isLive(agent))
+    if (mine.filter((agent) => agent.regionId === regionId).length >= region.maxAgentsPerUser) {
+      return { ...answer, outcome: 'user-already-active' }
+    }
+    const takeable = [...this.agents.values()].filter((agent) => {
+      const host = this.hosts.get(agent.hostId)
+      return (
+        agent.status === 'WAITING' && agent.regionId === regionId && host?.status === 'ACTIVE' &&
+        host.imageId === request.imageId
+      ) // prettier-ignore
+    })
+    const chosen =
+      request.candidates.map((id) => takeable.find((agent) => agent.id === id)).find((agent) => agent) ??
+      takeable.find((agent) => !request.excludedHosts.includes(agent.hostId))
+    if (chosen === undefined) return answer
+    if (mine.some((agent) => agent.sessionId === request.sessionId)) {
+      throw new MusterError('database-refused', 'agents_user_session')
+    }
+    Object.assign(chosen, {
+      status: 'ALLOCATED',
+      userId: request.userId,
+      userSlot: 1,
+      sessionId: request.sessionId,
+      revision: chosen.revision + 1,
+    })
+    Object.assign(answer, {
+      outcome: 'assigned',
+      hostId: chosen.hostId,
+      agentId: chosen.id,
+      address: '127.0.0.1',
+      port: chosen.port,
+      sessionId: request.sessionId,
+      assignedAt: this.clock.now(),
+      endedAt: null,
+    })
+    if (known === undefined) this.assignments.push({ ...answer })
+    else Object.assign(known, answer, { requestedAt: known.requestedAt })
+    this.changed(regionId)
+    return answer
+  }
+
+  #snapshot(regionId: string): RegionSnapshot | undefined {
+    const held = this.regions.get(regionId)
+    if (held === undefined) return undefined
+    const image =
+      held.version === undefined
+        ? undefined
+        : {
+            id: `${regionId}:${held.version}`,
+            regionId,
+            imageId: 'image',
+            version: held.version,
+            status: 'ACTIVE' as const,
+            revision: 1,
+          }
+    return {
+      now: this.clock.now(),
+      region: { ...held.region },
+      images: image === undefined ? [] : [image],
+      activeImage: image,
+      hosts: [...this.hosts.values()]
+        .filter((host) => host.regionId === regionId)
+        .map((host) => this.#hostView(host)),
+      waitingUsers: 0,
+      launchBlockedUntil: undefined,
+    }
+  }
+
+  #hostView(host: HostRow): HostView {
+    const agents = [...this.agents.values()]
+      .filter((agent) => agent.hostId === host.id)
+      .map((agent) => ({ ...agent }))
+    return {
+      ...host,
+      provider: 'fake',
+      cloudId: host.id,
+      launchId: null,
+      version: 'v1',
+      instanceType: '',
+      address: '127.0.0.1',
+      capacity: agents.length,
+      statusBefore: null,
+      statusSince: 0,
+      protected: false,
+      reason: null,
+      heartbeatAt: null,
+      createdAt: 0,
+      revision: 1,
+      agents,
+      waitingAgents: agents.filter((agent) => agent.status === 'WAITING').length,
+      liveAgents: agents.filter(isLive).length,
+      heardAt: 0,
+    }
+  }
+}
+
+export function aRequest(overrides: Partial<AssignRequest> = {}): AssignRequest {
+  return { userId: 'alice', regions: ['fake/a'], waitMs: 0, ...overrides }
+}
+
+/** A signal that is never aborted. */
+export const patient = new AbortController().signal
+
+/** Lets everything that can go on without time passing go on. */
+export async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+}
