@@ -109,7 +109,7 @@ function checkSettings(environment: Environment, faults: string[]): Partial<Sett
     else
       faults.push(...result.error.issues.map((issue) => `${name}: ${issue.message} (${settings[name].doc})`))
   }
-  return checked as Partial<Settings>
+  return checked
 }
 
 /**

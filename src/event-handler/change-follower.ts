@@ -126,7 +126,7 @@ export class ChangeFollower {
   }
 
   async #applyLoop(): Promise<void> {
-    for (let failures = 0; !this.#stopping.signal.aborted; ) {
+    for (let failures = 0; !this.#stopping.signal.aborted;) {
       const resync = this.#resync
       const hints = this.#hints
       if (resync === undefined && isEmpty(hints)) {

@@ -66,10 +66,14 @@ export class Leadership {
       // Counted from before the call: the database's count started later.
       if (fence !== undefined) heldUntil = asked + leaseMs
       if (fence !== undefined && fence !== this.#fence) await this.#becomeActive(fence)
-      else if (this.#fence !== undefined && (fence === undefined ? this.#failures === 0 || clock.now() >= heldUntil : false)) {
+      else if (
+        this.#fence !== undefined &&
+        (fence === undefined ? this.#failures === 0 || clock.now() >= heldUntil : false)
+      ) {
         await this.#becomeStandby()
       }
-      const wait = this.#fence === undefined || this.#failures > 0 ? Math.min(1_000, leaseMs / 10) : leaseMs / 3
+      const wait =
+        this.#fence === undefined || this.#failures > 0 ? Math.min(1_000, leaseMs / 10) : leaseMs / 3
       await clock.sleep(wait, this.#stopping.signal).catch(() => undefined)
     }
   }

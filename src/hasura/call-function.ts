@@ -18,7 +18,11 @@ export async function callFunction<Schema extends z.ZodType>(
 }
 
 /** What the engine answered, as the shape that was asked for. @throws MusterError `schema-outdated` */
-export function parse<Schema extends z.ZodType>(schema: Schema, answer: unknown, what: string): z.output<Schema> {
+export function parse<Schema extends z.ZodType>(
+  schema: Schema,
+  answer: unknown,
+  what: string,
+): z.output<Schema> {
   const parsed = schema.safeParse(answer)
   if (parsed.success) return parsed.data
   throw new MusterError('schema-outdated', `${what}: the database's rows are not of this version's shape`, {

@@ -23,7 +23,13 @@ export interface HasuraClient {
 }
 
 /** What an engine says when the database behind it is away: tried again, never taken for an answer. */
-const awayCodes = new Set(['unexpected', 'postgres-error', 'internal-error', 'database-unavailable', 'concurrent-update'])
+const awayCodes = new Set([
+  'unexpected',
+  'postgres-error',
+  'internal-error',
+  'database-unavailable',
+  'concurrent-update',
+])
 
 export function createHasuraClient(options: HasuraClientOptions): HasuraClient {
   const client = new GraphQLClient(options.url, {

@@ -6,6 +6,7 @@
 import { createClient } from 'graphql-ws'
 import { z } from 'zod'
 
+import { isAborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Change, ChangeFeed, ChangeSink } from '../store/change-feed.ts'
@@ -54,14 +55,19 @@ export function createChangeFeed(client: HasuraClient, clock: Clock): ChangeFeed
     follow: async (cursor, sink, signal) => {
       for (let failures = 0; !signal.aborted; failures += 1) {
         const connected = { is: false }
-        const why = await followOnce(client, cursor(), {
-          ...sink,
-          connected: () => {
-            connected.is = true
-            sink.connected()
+        const why = await followOnce(
+          client,
+          cursor(),
+          {
+            ...sink,
+            connected: () => {
+              connected.is = true
+              sink.connected()
+            },
           },
-        }, signal)
-        if (signal.aborted) return
+          signal,
+        )
+        if (isAborted(signal)) return
         sink.gap(why)
         if (connected.is) failures = 0
         await clock.sleep(backoffMs(failures + 1, reconnectBackoff), signal).catch(() => undefined)
@@ -71,7 +77,12 @@ export function createChangeFeed(client: HasuraClient, clock: Clock): ChangeFeed
 }
 
 /** One connection, until it breaks; gives the reason in words. */
-function followOnce(client: HasuraClient, after: number, sink: ChangeSink, signal: AbortSignal): Promise<string> {
+function followOnce(
+  client: HasuraClient,
+  after: number,
+  sink: ChangeSink,
+  signal: AbortSignal,
+): Promise<string> {
   return new Promise((resolve) => {
     let pongTimer: NodeJS.Timeout | undefined
     const socket = createClient({
@@ -101,9 +112,15 @@ function followOnce(client: HasuraClient, after: number, sink: ChangeSink, signa
       { query: streamDocument, variables: { after } },
       {
         next: (result) => {
-          if (result.errors !== undefined) return end(result.errors.map((error) => error.message).join('; '))
+          if (result.errors !== undefined) {
+            end(result.errors.map((error) => error.message).join('; '))
+            return
+          }
           const parsed = changes.safeParse(result.data)
-          if (!parsed.success) return end('fleet_changes_stream: rows of another shape')
+          if (!parsed.success) {
+            end('fleet_changes_stream: rows of another shape')
+            return
+          }
           sink.batch(parsed.data.changes, parsed.data.changes.length >= batchSize)
         },
         error: (error) => end(reasonOf(error)),

@@ -22,7 +22,8 @@ type Reads = Pick<
 
 /** The schema that this version reads and writes; each migration that changes what is read raises it. */
 const schemaVersion = 1
-const howToMigrate = 'run: hasura migrate apply && hasura metadata apply --project config/hasura (docs/operations.md)'
+const howToMigrate =
+  'run: hasura migrate apply && hasura metadata apply --project config/hasura (docs/operations.md)'
 
 const settings = z.object({
   fleet_settings: z.array(z.object({ fleet_id: z.string(), schema_version: z.number() })),
@@ -53,7 +54,8 @@ export function createReads(client: HasuraClient): Reads {
       'fleet_settings',
     )
     const row = answer.fleet_settings[0]
-    if (row === undefined) throw new MusterError('schema-outdated', `fleet.settings has no row; ${howToMigrate}`)
+    if (row === undefined)
+      throw new MusterError('schema-outdated', `fleet.settings has no row; ${howToMigrate}`)
     return row
   }
   return {
@@ -69,7 +71,8 @@ export function createReads(client: HasuraClient): Reads {
         )
       } catch (error) {
         const isMissing =
-          error instanceof MusterError && (error.code === 'schema-outdated' || error.code === 'database-refused')
+          error instanceof MusterError &&
+          (error.code === 'schema-outdated' || error.code === 'database-refused')
         if (!isMissing || error.message.includes(howToMigrate)) throw error
         throw new MusterError('schema-outdated', `the database has no usable fleet schema; ${howToMigrate}`, {
           cause: error,
@@ -112,7 +115,10 @@ export function createReads(client: HasuraClient): Reads {
       const shape = z.object({ host: z.unknown() })
       const { host } = parse(shape, await client.request(hostDocument, { id }), 'a host')
       if (host === null) return undefined
-      return { ...parse(hostRow, host, 'a host'), ...parse(z.object({ agents: rows.agents }), host, 'its agents') }
+      return {
+        ...parse(hostRow, host, 'a host'),
+        ...parse(z.object({ agents: rows.agents }), host, 'its agents'),
+      }
     },
 
     readDecisions: async ({ region, target, limit }) => {
@@ -130,7 +136,9 @@ export function createReads(client: HasuraClient): Reads {
     },
 
     readRegions: async () => {
-      const answer = await client.request(`query { regions: fleet_regions(order_by: {id: asc}) { ${columns.regions} } }`)
+      const answer = await client.request(
+        `query { regions: fleet_regions(order_by: {id: asc}) { ${columns.regions} } }`,
+      )
       return parse(z.object({ regions: rows.regions }), answer, 'fleet_regions').regions
     },
   }

@@ -76,30 +76,28 @@ export const regionRow = z
     launch_error: z.string().nullable(),
     revision: z.number(),
   })
-  .transform(
-    (row): Region => ({
-      id: row.id,
-      provider: row.provider,
-      enabled: row.enabled,
-      algorithm: row.algorithm,
-      options: row.options,
-      deadlines: parseDeadlines(row.deadlines),
-      targetFreeAgents: row.target_free_agents,
-      minHosts: row.min_hosts,
-      maxHosts: row.max_hosts,
-      maxSurgeHosts: row.max_surge_hosts,
-      instanceTypes: row.instance_types.filter((type) => typeof type === 'string'),
-      agentsPerHost: row.agents_per_host,
-      maxAgentsPerUser: row.max_agents_per_user,
-      channel: row.channel,
-      turn: row.turn,
-      launchFailures: row.launch_failures,
-      launchBlockedUntil: row.launch_blocked_until,
-      launchErrorCode: row.launch_error_code,
-      launchError: row.launch_error,
-      revision: row.revision,
-    }),
-  )
+  .transform((row): Region => ({
+    id: row.id,
+    provider: row.provider,
+    enabled: row.enabled,
+    algorithm: row.algorithm,
+    options: row.options,
+    deadlines: parseDeadlines(row.deadlines),
+    targetFreeAgents: row.target_free_agents,
+    minHosts: row.min_hosts,
+    maxHosts: row.max_hosts,
+    maxSurgeHosts: row.max_surge_hosts,
+    instanceTypes: row.instance_types.filter((type) => typeof type === 'string'),
+    agentsPerHost: row.agents_per_host,
+    maxAgentsPerUser: row.max_agents_per_user,
+    channel: row.channel,
+    turn: row.turn,
+    launchFailures: row.launch_failures,
+    launchBlockedUntil: row.launch_blocked_until,
+    launchErrorCode: row.launch_error_code,
+    launchError: row.launch_error,
+    revision: row.revision,
+  }))
 
 export const imageRow = z
   .object({
@@ -110,16 +108,14 @@ export const imageRow = z
     status: z.enum(['CANDIDATE', 'ACTIVE', 'RETIRED']),
     revision: z.number(),
   })
-  .transform(
-    (row): Image => ({
-      id: row.id,
-      regionId: row.region_id,
-      imageId: row.image_id,
-      version: row.version,
-      status: row.status,
-      revision: row.revision,
-    }),
-  )
+  .transform((row): Image => ({
+    id: row.id,
+    regionId: row.region_id,
+    imageId: row.image_id,
+    version: row.version,
+    status: row.status,
+    revision: row.revision,
+  }))
 
 export const hostRow = z
   .object({
@@ -142,28 +138,26 @@ export const hostRow = z
     created_at: time,
     revision: z.number(),
   })
-  .transform(
-    (row): Host => ({
-      id: row.id,
-      regionId: row.region_id,
-      provider: row.provider,
-      cloudId: row.cloud_id,
-      launchId: row.launch_id,
-      imageId: row.image_id,
-      version: row.version,
-      instanceType: row.instance_type,
-      address: row.address,
-      capacity: row.capacity,
-      status: row.status,
-      statusBefore: row.status_before,
-      statusSince: row.status_since,
-      protected: row.protected,
-      reason: row.reason,
-      heartbeatAt: row.heartbeat_at,
-      createdAt: row.created_at,
-      revision: row.revision,
-    }),
-  )
+  .transform((row): Host => ({
+    id: row.id,
+    regionId: row.region_id,
+    provider: row.provider,
+    cloudId: row.cloud_id,
+    launchId: row.launch_id,
+    imageId: row.image_id,
+    version: row.version,
+    instanceType: row.instance_type,
+    address: row.address,
+    capacity: row.capacity,
+    status: row.status,
+    statusBefore: row.status_before,
+    statusSince: row.status_since,
+    protected: row.protected,
+    reason: row.reason,
+    heartbeatAt: row.heartbeat_at,
+    createdAt: row.created_at,
+    revision: row.revision,
+  }))
 
 export const agentRow = z
   .object({
@@ -179,21 +173,19 @@ export const agentRow = z
     status_since: time,
     revision: z.number(),
   })
-  .transform(
-    (row): Agent => ({
-      id: row.id,
-      hostId: row.host_id,
-      regionId: row.region_id,
-      app: row.app,
-      status: row.status,
-      userId: row.user_id,
-      userSlot: row.user_slot,
-      sessionId: row.session_id,
-      port: row.port,
-      statusSince: row.status_since,
-      revision: row.revision,
-    }),
-  )
+  .transform((row): Agent => ({
+    id: row.id,
+    hostId: row.host_id,
+    regionId: row.region_id,
+    app: row.app,
+    status: row.status,
+    userId: row.user_id,
+    userSlot: row.user_slot,
+    sessionId: row.session_id,
+    port: row.port,
+    statusSince: row.status_since,
+    revision: row.revision,
+  }))
 
 export const assignmentRow = z
   .object({
@@ -212,24 +204,22 @@ export const assignmentRow = z
     assigned_at: time.nullable(),
     ended_at: time.nullable(),
   })
-  .transform(
-    (row): Assignment => ({
-      id: row.id,
-      userId: row.user_id,
-      idempotencyKey: row.idempotency_key,
-      regionId: row.region_id,
-      imageId: row.image_id,
-      hostId: row.host_id,
-      agentId: row.agent_id,
-      address: row.address,
-      port: row.port,
-      sessionId: row.session_id,
-      outcome: row.outcome,
-      requestedAt: row.requested_at,
-      assignedAt: row.assigned_at,
-      endedAt: row.ended_at,
-    }),
-  )
+  .transform((row): Assignment => ({
+    id: row.id,
+    userId: row.user_id,
+    idempotencyKey: row.idempotency_key,
+    regionId: row.region_id,
+    imageId: row.image_id,
+    hostId: row.host_id,
+    agentId: row.agent_id,
+    address: row.address,
+    port: row.port,
+    sessionId: row.session_id,
+    outcome: row.outcome,
+    requestedAt: row.requested_at,
+    assignedAt: row.assigned_at,
+    endedAt: row.ended_at,
+  }))
 
 const actionBase = z.object({
   id: z.string(),
@@ -275,19 +265,17 @@ export const decisionRow = z
     created_at: time,
     updated_at: time,
   })
-  .transform(
-    (row): DecisionRecord => ({
-      id: row.id,
-      regionId: row.region_id,
-      turn: row.turn,
-      place: row.place,
-      causes: row.causes,
-      kind: row.kind,
-      target: row.target,
-      reason: row.reason,
-      inputs: row.inputs,
-      repeats: row.repeats,
-      createdAt: row.created_at,
-      updatedAt: row.updated_at,
-    }),
-  )
+  .transform((row): DecisionRecord => ({
+    id: row.id,
+    regionId: row.region_id,
+    turn: row.turn,
+    place: row.place,
+    causes: row.causes,
+    kind: row.kind,
+    target: row.target,
+    reason: row.reason,
+    inputs: row.inputs,
+    repeats: row.repeats,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  }))

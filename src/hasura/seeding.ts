@@ -21,7 +21,11 @@ export async function seedOnce(client: HasuraClient, seedRegions: SeedRegions): 
   await client.request(seed, {
     regions: seedRegions.map(({ images: _, ...region }) => region),
     images: seedRegions.flatMap((region) =>
-      region.images.map((image) => ({ ...image, region_id: region.id, id: `${region.id}:${image.image_id}` })),
+      region.images.map((image) => ({
+        ...image,
+        region_id: region.id,
+        id: `${region.id}:${image.image_id}`,
+      })),
     ),
   })
   return true

@@ -96,12 +96,28 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
       await client.request(insertLog, { line: { action_id: actionId, sequence, level, message } })
     },
     finishLaunch: async (actionId, fence, outcome) => {
-      const result = { cloud_ids: outcome.cloudIds, code: outcome.code ?? null, message: outcome.message ?? null }
-      const rows = await callFunction(client, 'finish_launch', { action_id: actionId, fence, result }, id, 'id')
+      const result = {
+        cloud_ids: outcome.cloudIds,
+        code: outcome.code ?? null,
+        message: outcome.message ?? null,
+      }
+      const rows = await callFunction(
+        client,
+        'finish_launch',
+        { action_id: actionId, fence, result },
+        id,
+        'id',
+      )
       return rows.length > 0
     },
     bindLaunch: (launchId, cloudIds) =>
-      callFunction(client, 'bind_launch', { launch_id: launchId, cloud_ids: cloudIds }, hostRow, columns.hosts),
+      callFunction(
+        client,
+        'bind_launch',
+        { launch_id: launchId, cloud_ids: cloudIds },
+        hostRow,
+        columns.hosts,
+      ),
     endHost: async (hostId, fence, reason) => {
       await callFunction(client, 'end_host', { host_id: hostId, fence, reason }, id, 'id')
     },

@@ -13,7 +13,11 @@ export async function createErrorReporter(dsn: string | undefined, release: stri
   const sentry = await import('@sentry/node')
   sentry.init({ dsn, release, sendDefaultPii: false, defaultIntegrations: false })
   return {
-    capture: (error) => void sentry.captureException(error),
-    flush: async (ms) => void (await sentry.flush(ms)),
+    capture: (error) => {
+      sentry.captureException(error)
+    },
+    flush: async (ms) => {
+      await sentry.flush(ms)
+    },
   }
 }

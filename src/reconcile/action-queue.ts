@@ -3,6 +3,7 @@
  * turn that decided it and is executed again after a crash until its end is stored, so executors are idempotent. One
  * executor per kind: a kind without one does not compile.
  */
+import { isAborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -85,7 +86,7 @@ export class ActionQueue {
     while (!signal.aborted) {
       const startedAt = clock.now()
       const result = await this.#attempt(action, mustCount, signal)
-      if (signal.aborted && result.outcome !== 'done') return
+      if (isAborted(signal) && result.outcome !== 'done') return
       const line = {
         actionId: action.id,
         kind: action.kind,

@@ -22,7 +22,7 @@ export class Policies {
 
   async of(region: Region): Promise<RegionPolicy> {
     const held = this.#held.get(region.id)
-    if (held?.algorithm === region.algorithm && held.options === region.options) return held.policy
+    if (held !== undefined && isOf(held, region)) return held.policy
     const policy = await this.#find(region)
     this.#held.set(region.id, { algorithm: region.algorithm, options: region.options, policy })
     return policy
@@ -33,7 +33,7 @@ export class Policies {
     const held = this.#held.get(regionId)?.policy
     if (held === undefined || !('rank' in held.algorithm)) return undefined
     try {
-      return held.algorithm.rank?.(snapshot, request, held.options)
+      return held.algorithm.rank(snapshot, request, held.options)
     } catch {
       // The same algorithm's turns put its faults on record; a user is served all the same.
       return undefined
@@ -61,4 +61,8 @@ export class Policies {
       options: undefined,
     }
   }
+}
+
+function isOf(held: Held, region: Region): boolean {
+  return held.algorithm === region.algorithm && held.options === region.options
 }

@@ -1,3 +1,4 @@
+import { isAborted } from '../lib/aborted.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
@@ -17,7 +18,7 @@ export async function keepRetention(options: RetentionOptions, signal: AbortSign
   while (!signal.aborted) {
     await options.clock.sleep(intervalMs, signal).catch(() => undefined)
     const fence = options.fence()
-    if (signal.aborted || fence === undefined) continue
+    if (isAborted(signal) || fence === undefined) continue
     try {
       await options.store.prune(options.days, fence)
     } catch (error) {

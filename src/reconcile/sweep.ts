@@ -4,6 +4,7 @@
  * time and on two looks only (sweep-findings.ts decides), and its findings are decided and recorded by the region's
  * next turn.
  */
+import { isAborted } from '../lib/aborted.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { UpkeepDecision } from '../model/decision.ts'
@@ -60,11 +61,11 @@ export class Sweep {
     const { clock, intervalMs, graceMs, logger, mirror } = this.#options
     while (!signal.aborted) {
       for (const regionId of mirror.regionIds) {
-        if (signal.aborted) return
+        if (isAborted(signal)) return
         try {
           await this.#sweepRegion(regionId, signal)
         } catch (error) {
-          if (!signal.aborted) logger.warn({ regionId, err: error }, 'sweep failed')
+          if (!isAborted(signal)) logger.warn({ regionId, err: error }, 'sweep failed')
         }
       }
       // A first look that found something is followed by the second as soon as it counts.

@@ -124,7 +124,10 @@ export class Mirror implements FleetView {
     Math.max(host.heartbeatAt ?? 0, this.#inputs.lastHeard(host.id) ?? 0, this.#silenceCountsFrom)
 }
 
-function missing(asked: readonly string[] | undefined, found: readonly { readonly id: string }[] = []): readonly string[] {
+function missing(
+  asked: readonly string[] | undefined,
+  found: readonly { readonly id: string }[] = [],
+): readonly string[] {
   if (asked === undefined || asked.length === 0) return []
   const present = new Set(found.map((row) => row.id))
   return asked.filter((id) => !present.has(id))

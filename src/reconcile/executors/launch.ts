@@ -32,11 +32,15 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
     fault('launch.after-call')
     if ('retry' in outcome) return { outcome: 'failed', ...outcome.retry }
     const fence = dependencies.fence()
-    if (fence === undefined) return { outcome: 'failed', code: 'standby', message: 'the lease was lost meanwhile' }
+    if (fence === undefined)
+      return { outcome: 'failed', code: 'standby', message: 'the lease was lost meanwhile' }
     await dependencies.store.finishLaunch(action.id, fence, outcome)
     fault('launch.after-finish')
     const asked = action.params.count
-    return { outcome: 'done', message: `${outcome.cloudIds.length} of ${asked} hosts${outcome.code ? `: ${outcome.code}` : ''}` }
+    return {
+      outcome: 'done',
+      message: `${outcome.cloudIds.length} of ${asked} hosts${outcome.code ? `: ${outcome.code}` : ''}`,
+    }
   }
 }
 

@@ -32,7 +32,8 @@ export function createTerminateExecutor(dependencies: TerminateDependencies) {
       if (answers.get(host.cloudId) !== 'gone') return { outcome: 'waiting', forMs: lookAgainMs }
     }
     const fence = dependencies.fence()
-    if (fence === undefined) return { outcome: 'failed', code: 'standby', message: 'the lease was lost meanwhile' }
+    if (fence === undefined)
+      return { outcome: 'failed', code: 'standby', message: 'the lease was lost meanwhile' }
     await store.endHost(hostId, fence, null)
     return { outcome: 'done' }
   }
