@@ -1,0 +1,105 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+
+import type { Agent } from '../../../src/model/agent.ts'
+import { RegionMirror } from '../../../src/store/region-mirror.ts'
+import { aHost, anAgent, anImage, aRegion, now } from '../../support/factories.ts'
+
+const inputs = { now, waitingUsers: 0, heardAt: () => now }
+
+function aMirror(): RegionMirror {
+  return new RegionMirror(aRegion())
+}
+
+describe('RegionMirror', () => {
+  it('applies a row only if its revision is higher', () => {
+    const mirror = aMirror()
+    expect(mirror.applyHost(aHost({ id: 'h1', revision: 2, status: 'ACTIVE' }))).toBe(true)
+    expect(mirror.applyHost(aHost({ id: 'h1', revision: 2, status: 'DRAINING' }))).toBe(false)
+    expect(mirror.applyHost(aHost({ id: 'h1', revision: 1, status: 'DRAINING' }))).toBe(false)
+    expect(mirror.snapshot(inputs).hosts[0]?.status).toBe('ACTIVE')
+  })
+
+  it('keeps a deleted row dead until the next rebuild, however late an answer comes', () => {
+    const mirror = aMirror()
+    mirror.applyHost(aHost({ id: 'h1', revision: 2 }))
+    mirror.removeHost('h1')
+    expect(mirror.applyHost(aHost({ id: 'h1', revision: 3 }))).toBe(false)
+    mirror.beginRebuild()
+    mirror.endRebuild({ region: aRegion(), images: [], hosts: [aHost({ id: 'h1', revision: 3 })], agents: [] })
+    expect(mirror.snapshot(inputs).hosts).toHaveLength(0)
+    mirror.beginRebuild()
+    mirror.endRebuild({ region: aRegion(), images: [], hosts: [aHost({ id: 'h1', revision: 3 })], agents: [] })
+    expect(mirror.snapshot(inputs).hosts).toHaveLength(1)
+  })
+
+  it('does not hold TERMINATED hosts and RETIRED images', () => {
+    const mirror = aMirror()
+    mirror.applyHost(aHost({ id: 'h1', revision: 1 }))
+    mirror.applyHost(aHost({ id: 'h1', revision: 2, status: 'TERMINATED' }))
+    mirror.applyImage(anImage({ id: 'i1', revision: 1 }))
+    mirror.applyImage(anImage({ id: 'i1', revision: 2, status: 'RETIRED' }))
+    expect(mirror.snapshot(inputs)).toMatchObject({ hosts: [], images: [], activeImage: undefined })
+  })
+
+  it('removes at a rebuild what it held before, but not what arrived meanwhile', () => {
+    const mirror = aMirror()
+    mirror.applyHost(aHost({ id: 'old' }))
+    mirror.beginRebuild()
+    mirror.applyHost(aHost({ id: 'new' }))
+    mirror.endRebuild({ region: aRegion(), images: [], hosts: [], agents: [] })
+    expect(mirror.snapshot(inputs).hosts.map((host) => host.id)).toEqual(['new'])
+  })
+
+  it('counts the agents of a host, and takes agents that come before their host', () => {
+    const mirror = aMirror()
+    mirror.applyAgent(anAgent({ id: 'a1', hostId: 'h1', status: 'WAITING' }))
+    mirror.applyAgent(anAgent({ id: 'a2', hostId: 'h1', status: 'RUNNING' }))
+    mirror.applyHost(aHost({ id: 'h1' }))
+    expect(mirror.snapshot(inputs).hosts[0]).toMatchObject({ waitingAgents: 1, liveAgents: 1 })
+    mirror.removeAgent('a1')
+    expect(mirror.snapshot(inputs).hosts[0]).toMatchObject({ waitingAgents: 0, liveAgents: 1 })
+  })
+
+  it('leaves an earlier snapshot as it was', () => {
+    const mirror = aMirror()
+    mirror.applyHost(aHost({ id: 'h1', revision: 1 }))
+    const before = mirror.snapshot(inputs)
+    mirror.applyHost(aHost({ id: 'h1', revision: 2, status: 'DRAINING' }))
+    mirror.snapshot(inputs)
+    expect(before.hosts[0]?.status).toBe('ACTIVE')
+  })
+
+  it('shows how long a silent host has been silent', () => {
+    const mirror = aMirror()
+    mirror.applyHost(aHost({ id: 'h1' }))
+    mirror.snapshot({ ...inputs, heardAt: () => now })
+    const later = mirror.snapshot({ ...inputs, now: now + 10_000, heardAt: () => now + 9_000 })
+    expect(later.hosts[0]?.heardAt).toBe(now + 9_000)
+  })
+
+  it('holds the newest of every row, in whatever order and however often hints bring them', () => {
+    const versions = fc.array(
+      fc.record({
+        id: fc.constantFrom('a1', 'a2', 'a3'),
+        hostId: fc.constant('h1'),
+        revision: fc.integer({ min: 1, max: 6 }),
+      }),
+      { maxLength: 40 },
+    )
+    fc.assert(
+      fc.property(versions, (rows) => {
+        const mirror = aMirror()
+        mirror.applyHost(aHost({ id: 'h1' }))
+        const newest = new Map<string, Agent>()
+        for (const row of rows) {
+          const agent = anAgent({ ...row, port: 1000 + row.revision })
+          mirror.applyAgent(agent)
+          if ((newest.get(agent.id)?.revision ?? 0) < agent.revision) newest.set(agent.id, agent)
+        }
+        const held = mirror.snapshot(inputs).hosts[0]?.agents.map((agent) => [agent.id, agent.revision])
+        expect(held).toEqual([...newest.values()].map((agent) => [agent.id, agent.revision]).sort())
+      }),
+    )
+  })
+})
