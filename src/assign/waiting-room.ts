@@ -164,7 +164,7 @@ export class WaitingRoom {
     const wasHead = line.waiters.head === waiter
     line.waiters.leave(waiter)
     if (line.waiters.size === 0 && !line.isServed) this.#lines.delete(regionId)
-    // Who moves up may be served where the head could not be (it was being claimed for elsewhere).
+    // There may be an agent for who moves up.
     else if (wasHead) line.isDirty = true
   }
 
@@ -209,8 +209,6 @@ export class WaitingRoom {
       const claimed = await this.#options.claim(regionId, waiter.ticket)
       waiter.claiming = undefined
       if (typeof claimed !== 'string') {
-        // There may be more where this one came from.
-        line.isDirty = true
         this.#leave(waiter)
         waiter.settle(claimed)
         return

@@ -56,6 +56,15 @@ describe('a request', () => {
     expect(fleet.claims[0]?.request).toMatchObject({ candidates: [], excludedHosts: ['h1'] })
   })
 
+  test('is not offered what was just claimed, though the mirror has not heard of it', async () => {
+    for (const id of ['a1', 'a2']) fleet.free(id)
+    fleet.hint = () => undefined
+    const assigner = fleet.assigner()
+    await assigner.assign(aRequest(), patient)
+    await assigner.assign(aRequest({ userId: 'bob' }), patient)
+    expect(fleet.claims.map(({ request }) => request.candidates)).toEqual([['a1', 'a2'], ['a2']])
+  })
+
   test('is tried by a claim even when the mirror knows of no free agent', async () => {
     const assigner = fleet.assigner()
     await assigner.assign(aRequest(), patient)

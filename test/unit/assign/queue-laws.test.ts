@@ -39,6 +39,7 @@ test('no double service, no lost wake-up, nobody overtaken', async () => {
       const fleet = new SmallFleet()
       for (const id of regions) fleet.region(id)
       fleet.latency = () => scheduler.schedule(Promise.resolve())
+      fleet.hint = (deliver) => void scheduler.schedule(Promise.resolve()).then(deliver)
       const assigner = fleet.assigner()
       const visits: Visit[] = []
       const arrive = (wanted: readonly string[]) => {
@@ -95,7 +96,7 @@ test('no double service, no lost wake-up, nobody overtaken', async () => {
       }
       expect(fleet.misses.length).toBeLessThanOrEqual(visits.length - seats.length)
     }),
-    { numRuns: 150 },
+    { numRuns: 300 },
   )
 })
 
@@ -118,6 +119,7 @@ test('those who wait are served in the order in which they came', async () => {
         }
         await settle()
         fleet.latency = () => scheduler.schedule(Promise.resolve())
+        fleet.hint = (deliver) => void scheduler.schedule(Promise.resolve()).then(deliver)
         for (const [index, gap] of gaps.entries()) {
           fleet.free(`agent${index}`)
           for (let n = 0; n < gap && scheduler.count() > 0; n++) await scheduler.waitNext(1)

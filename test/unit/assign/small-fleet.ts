@@ -80,8 +80,10 @@ export class SmallFleet {
   readonly started: { agentId: string; sessionId: string }[] = []
   fence: number | undefined = 1
   databaseIsAway = false
-  /** What every call to the store waits for before it does its work. */
+  /** What every call to the store waits for, before its work and before its answer. */
   latency: () => Promise<void> = () => Promise.resolve()
+  /** When the mirror hears of what the database did. */
+  hint: (deliver: () => void) => void = (deliver) => deliver()
   #ids = 0
   readonly #listeners = new Set<(regionId: string) => void>()
 
@@ -139,7 +141,9 @@ export class SmallFleet {
   }
 
   changed(regionId: string): void {
-    for (const listener of this.#listeners) listener(regionId)
+    this.hint(() => {
+      for (const listener of this.#listeners) listener(regionId)
+    })
   }
 
   assigner(overrides: Partial<AssignerOptions> = {}): Assigner {
@@ -184,7 +188,9 @@ export class SmallFleet {
     claimAgent: async (regionId, fence, request) => {
       await this.#reach()
       this.claims.push({ regionId, request })
-      return this.#claim(regionId, fence, request)
+      const answer = this.#claim(regionId, fence, request)
+      await this.latency()
+      return answer
     },
     giveUpAgent: async (assignmentId, agentId) => {
       await this.#reach()

@@ -29,6 +29,30 @@ describe('a request that may wait', () => {
     expect(fleet.misses).toEqual([])
   })
 
+  test('is served when the agent became free while the answer to its own claim was on its way', async () => {
+    let calls = 0
+    fleet.latency = async () => {
+      calls += 1
+      if (calls === 2) fleet.free('a1')
+    }
+    const answer = fleet.assigner().assign(waiting('alice'), patient)
+    await settle()
+    expect(await answer).toMatchObject({ outcome: 'assigned' })
+  })
+
+  test('is served with the rest when several agents appear in one change', async () => {
+    const assigner = fleet.assigner()
+    const answers = ['alice', 'bob', 'carol'].map((user) => assigner.assign(waiting(user), patient))
+    await settle()
+    fleet.hint = () => undefined
+    for (const id of ['a1', 'a2', 'a3']) fleet.free(id)
+    fleet.hint = (deliver) => deliver()
+    fleet.changed('fake/a')
+    fleet.hint = () => undefined
+    const outcomes = (await Promise.all(answers)).map(({ outcome }) => outcome)
+    expect(outcomes).toEqual(['assigned', 'assigned', 'assigned'])
+  })
+
   test('is told of no capacity when its time is up, and recorded then', async () => {
     const answer = fleet.assigner().assign(waiting('alice'), patient)
     await settle()
