@@ -1,0 +1,31 @@
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+
+const helloAgent = fileURLToPath(new URL('../../examples/hello-agent/agent.ts', import.meta.url))
+
+export const localOptions = z.strictObject({
+  /** Program and arguments of an agent. Default: examples/hello-agent. */
+  agent_command: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(() => [process.execPath, helloAgent]),
+  /** What the agents are, as `agents.app` names it. */
+  app: z.string().min(1).max(100).default('hello-agent'),
+  /** Where users reach the agents. */
+  address: z.string().min(1).default('127.0.0.1'),
+  /** Variables of the daemon's environment that hosts see too, beside PATH and the like. None is a good default. */
+  inherit: z.array(z.string().min(1)).default([]),
+})
+export type LocalOptions = z.infer<typeof localOptions>
+
+/** What every host inherits. The daemon's environment holds secrets, so everything else is named or withheld. */
+export const alwaysInherited = [
+  'PATH',
+  'HOME',
+  'USER',
+  'LANG',
+  'LC_ALL',
+  'TZ',
+  'TMPDIR',
+  'LOG_LEVEL',
+] as const
