@@ -5,7 +5,7 @@ import type { DefaultOptions } from './options.ts'
 import { firstInOrder } from './selection.ts'
 
 /** The guard looks at no more than 1,000 decisions of a plan; the rest can wait for the next tick. */
-const mostDrains = 500
+const mostDrains = 400
 
 /**
  * Which empty hosts may go; never one that is protected. Nothing goes while the region is not enabled (its hosts are
@@ -21,52 +21,57 @@ export function planDrains(
   if (!region.enabled || activeImage === undefined) return []
   const current: HostView[] = []
   const old: HostView[] = []
+  let ready = 0
   for (const host of snapshot.hosts) {
+    if (host.status === 'ACTIVE' && host.imageId === activeImage.id) ready += 1
     if (!isEmpty(host, snapshot.now, options)) continue
     if (host.imageId === activeImage.id) current.push(host)
     else old.push(host)
   }
-  return [...drainOld(old, snapshot, capacity, withoutRoom), ...drainSpare(current, snapshot, capacity)]
+  const isReady = capacity.free >= region.targetFreeAgents + snapshot.waitingUsers && ready >= region.minHosts
+  return [
+    ...(isReady ? drainReplaced(old) : makeRoom(old, snapshot, withoutRoom)),
+    ...drainSpare(current, snapshot, capacity, ready - region.minHosts),
+  ]
 }
 
 /**
- * Hosts of other images get no new users. They go once the buffer of the ACTIVE image is full, or as many as keep its
- * hosts from being launched under `maxHosts`. The planner of roll-outs will take them over.
+ * Hosts of other images get no new users, and go once the ACTIVE image has its agents free and its hosts ACTIVE; what
+ * is on its way may not arrive. The planner of roll-outs will take them over.
  */
-function drainOld(
-  hosts: readonly HostView[],
-  snapshot: RegionSnapshot,
-  capacity: Capacity,
+function drainReplaced(old: readonly HostView[]): readonly DrainDecision[] {
+  const reason = 'it is empty, and its image is not the ACTIVE one, which has its agents free'
+  return firstInOrder(old, mostDrains, byAge).map((host) => drain(host, reason))
+}
+
+/** Hosts of other images go earlier where they keep those of the ACTIVE image from being launched under `maxHosts`. */
+function makeRoom(
+  old: readonly HostView[],
+  { region, hosts }: RegionSnapshot,
   withoutRoom: number,
 ): readonly DrainDecision[] {
-  const { region, waitingUsers } = snapshot
-  const needed = region.targetFreeAgents + waitingUsers
-  if (capacity.free >= needed && capacity.serving >= region.minHosts) {
-    const reason = 'it is empty, and its image is not the ACTIVE one, which has its agents free'
-    return firstInOrder(hosts, mostDrains, byAge).map((host) => drain(host, reason))
-  }
-  if (withoutRoom === 0 || hosts.length === 0) return []
-  const leaving = snapshot.hosts.filter(isLeaving).length
+  if (withoutRoom === 0 || old.length === 0) return []
+  const leaving = hosts.filter(isLeaving).length
   const reason = `it is empty, its image is not the ACTIVE one, and max_hosts ${region.maxHosts} leaves no room for that`
-  return firstInOrder(hosts, Math.min(mostDrains, withoutRoom - leaving), byAge).map((host) =>
-    drain(host, reason),
-  )
+  const count = Math.min(mostDrains, withoutRoom - leaving)
+  return firstInOrder(old, count, byAge).map((host) => drain(host, reason))
 }
 
 /**
- * Hosts of the ACTIVE image, while a whole host more than the target is free. What is on its way is not counted: it may
- * not arrive. A host without a seat left (its manager found them all broken) gives nothing, and goes first.
+ * Hosts of the ACTIVE image, while a whole host more than the target is free. What is on its way is not counted,
+ * neither for the target nor for `minHosts`: it may not arrive. A host without a seat left (its manager found them all
+ * broken) gives nothing, and goes first.
  */
 function drainSpare(
   hosts: readonly HostView[],
   { region, waitingUsers }: RegionSnapshot,
   capacity: Capacity,
+  removable: number,
 ): readonly DrainDecision[] {
   const needed = region.targetFreeAgents + waitingUsers
-  const removable = Math.min(mostDrains, capacity.serving - region.minHosts)
   const drains: DrainDecision[] = []
   let { free } = capacity
-  for (const host of firstInOrder(hosts, removable, bySeats)) {
+  for (const host of firstInOrder(hosts, Math.min(mostDrains, removable), bySeats)) {
     const seats = seatsOf(host)
     // The next ones have no fewer.
     if (seats > 0 && free - seats < needed) break

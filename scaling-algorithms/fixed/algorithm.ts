@@ -1,9 +1,9 @@
 /** Exactly N hosts, whatever the demand: the small example to copy (docs/algorithms.md). */
-import { countCapacity, isServing, launchObstacle } from '../../src/model/capacity.ts'
+import { countCapacity, launchObstacle } from '../../src/model/capacity.ts'
 import type { DrainDecision } from '../../src/model/decision.ts'
 import { isTick } from '../../src/model/event.ts'
 import type { ScalingAlgorithm } from '../../src/model/scaling-algorithm.ts'
-import type { RegionSnapshot } from '../../src/model/snapshot.ts'
+import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
 import type { FixedOptions } from './options.ts'
 import { fixedOptions } from './options.ts'
 
@@ -15,7 +15,7 @@ export const algorithm: ScalingAlgorithm<FixedOptions> = {
     const wanted = Math.min(Math.max(options.hosts, region.minHosts), region.maxHosts)
     const { serving } = countCapacity(snapshot)
     const reason = `${wanted} hosts are to serve, ${serving} do`
-    if (serving >= wanted) return isTick(event) ? drainEmpty(snapshot, serving - wanted, reason) : []
+    if (serving >= wanted) return isTick(event) ? drainEmpty(snapshot, wanted, reason) : []
     const obstacle = launchObstacle(snapshot)
     const count = Math.min(wanted - serving, region.maxHosts - hosts.length)
     if (obstacle !== undefined || activeImage === undefined || count <= 0) {
@@ -26,13 +26,20 @@ export const algorithm: ScalingAlgorithm<FixedOptions> = {
   },
 }
 
-/** Hosts of another image serve no new user: they are not counted, and all go once the ACTIVE image has its own. */
-function drainEmpty(snapshot: RegionSnapshot, surplus: number, reason: string): readonly DrainDecision[] {
-  if (!snapshot.region.enabled || snapshot.activeImage === undefined) return []
-  const empty = snapshot.hosts.filter(
-    (host) => host.status === 'ACTIVE' && host.liveAgents === 0 && !host.protected,
-  )
-  const old = empty.filter((host) => !isServing(host, snapshot))
-  const spare = empty.filter((host) => isServing(host, snapshot)).slice(0, surplus)
-  return [...old, ...spare].map((host) => ({ kind: 'drain', hostId: host.id, reason }))
+/** Hosts of another image serve no new user: they are not counted, and go once the ACTIVE image has its own ready. */
+function drainEmpty(snapshot: RegionSnapshot, wanted: number, reason: string): readonly DrainDecision[] {
+  const { region, activeImage, hosts } = snapshot
+  if (!region.enabled || activeImage === undefined) return []
+  const active = hosts.filter((host) => host.status === 'ACTIVE')
+  const current = active.filter((host) => host.imageId === activeImage.id)
+  const old = active.filter((host) => host.imageId !== activeImage.id)
+  const surplus = countCapacity(snapshot).serving - wanted
+  return [
+    ...(current.length >= wanted ? old.filter(mayGo) : []),
+    ...current.filter(mayGo).slice(0, surplus),
+  ].map((host) => ({ kind: 'drain', hostId: host.id, reason }))
+}
+
+function mayGo(host: HostView): boolean {
+  return host.liveAgents === 0 && !host.protected
 }
