@@ -1,0 +1,121 @@
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+
+import { managersService } from '../../src/muster-v1/managers-service.ts'
+import type { ManagerStream } from '../../src/muster-v1/managers-service.ts'
+import type {
+  AgentState,
+  AgentStatusOnWire,
+  FromDaemon,
+  FromManager,
+  Hello,
+  Received,
+  Refused,
+  SessionTaken,
+} from '../../src/muster-v1/messages.ts'
+
+/** The daemon's side of the wire, which remembers what managers said and says what the test wants. */
+export class FakeDaemon {
+  readonly #server = new Server()
+  readonly #streams = new Set<ManagerStream>()
+  readonly hellos: Hello[] = []
+  readonly sessionsTaken: SessionTaken[] = []
+  readonly capacities: number[] = []
+  /** Every report of every agent, in order. */
+  readonly reports: AgentState[] = []
+  /** The agents as the last Hello and what followed have them; those that are gone are not in it. */
+  readonly agents = new Map<string, AgentState>()
+  drained = 0
+  port = 0
+  refusal: Refused | undefined
+  /** false: the stream is taken, and nothing is answered. */
+  answers = true
+
+  async start(port = 0): Promise<this> {
+    this.#server.addService(managersService, {
+      connect: (stream: ManagerStream) => this.#serve(stream),
+    })
+    this.port = await new Promise<number>((resolve, reject) => {
+      const credentials = ServerCredentials.createInsecure()
+      this.#server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) => {
+        if (error === null) resolve(bound)
+        else reject(error)
+      })
+    })
+    return this
+  }
+
+  stop(): void {
+    this.#server.forceShutdown()
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.port}`
+  }
+
+  get connected(): number {
+    return this.#streams.size
+  }
+
+  say(message: FromDaemon): void {
+    for (const stream of this.#streams) stream.write(message)
+  }
+
+  startSession(agentId: string, sessionId: string, userId = 'ada'): void {
+    this.say({ message: 'startSession', startSession: { agentId, sessionId, userId } })
+  }
+
+  withStatus(status: AgentStatusOnWire): readonly AgentState[] {
+    return [...this.agents.values()].filter((agent) => agent.status === status)
+  }
+
+  #serve(stream: ManagerStream): void {
+    this.#streams.add(stream)
+    const forget = (): void => void this.#streams.delete(stream)
+    stream.on('error', forget)
+    stream.on('close', forget)
+    stream.on('end', () => {
+      forget()
+      stream.end()
+    })
+    stream.on('data', (message: Received<FromManager>) => this.#hear(stream, message))
+  }
+
+  #hear(stream: ManagerStream, message: Received<FromManager>): void {
+    switch (message.message) {
+      case 'hello':
+        this.hellos.push(message.hello)
+        this.agents.clear()
+        for (const agent of message.hello.agents) this.agents.set(agent.agentId, agent)
+        this.#answerHello(stream)
+        break
+      case 'heartbeat':
+        this.capacities.push(message.heartbeat.capacity)
+        break
+      case 'report':
+        for (const agent of message.report.agents) {
+          this.reports.push(agent)
+          if (agent.status === 'GONE') this.agents.delete(agent.agentId)
+          else this.agents.set(agent.agentId, agent)
+        }
+        break
+      case 'sessionTaken':
+        this.sessionsTaken.push(message.sessionTaken)
+        break
+      case 'drained':
+        this.drained += 1
+        break
+      case undefined:
+        break
+    }
+  }
+
+  #answerHello(stream: ManagerStream): void {
+    if (!this.answers) return
+    if (this.refusal === undefined) {
+      stream.write({ message: 'welcome', welcome: { hostId: 'host-1', heartbeatIntervalMs: 100 } })
+    } else {
+      stream.write({ message: 'refused', refused: this.refusal })
+      stream.end()
+    }
+  }
+}
