@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 
-import type { Config } from '../config/load.ts'
+import type { Config, Environment } from '../config/load.ts'
 import { readSeed } from '../config/seed.ts'
 import { loadHostHandler } from '../host-handlers/index.ts'
 import { loadAlgorithm } from '../scaling-algorithms/index.ts'
@@ -56,7 +56,8 @@ export interface AppOptions {
   readonly config: Config
   readonly logger: Logger
   readonly reporter: ErrorReporter
-  readonly version: string
+  /** What local hosts may inherit from. */
+  readonly environment: Environment
   /** Something without which the daemon cannot go on; the caller stops it. */
   readonly onFatal: (error: unknown) => void
 }
@@ -175,7 +176,9 @@ function createDaemon(options: DaemonOptions): Daemon {
     fence,
     view: mirror,
     hostOf: (hostId) => mirror.host(hostId),
-    applyRows: (rows) => void mirror.apply(rows),
+    applyRows: (rows, asked) => {
+      mirror.apply(rows, asked)
+    },
     wake,
     fleetKey: config.fleetKey,
     heartbeatMs: settings.MUSTER_HEARTBEAT_S * 1000,
@@ -197,23 +200,22 @@ function createDaemon(options: DaemonOptions): Daemon {
   const handlers = new Map<string, Promise<HostHandler>>()
   const handlerOf = async (regionId: string): Promise<HostHandler> => {
     const provider = mirror.snapshot(regionId)?.region.provider ?? regionId.split('/', 1)[0] ?? ''
-    let handler = handlers.get(provider)
-    if (handler === undefined) {
-      handler = loadHostHandler(provider, {
-        fleetId,
-        hostsDir: resolve(config.dataDir, 'hosts'),
-        daemonAddresses: settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${settings.MUSTER_MANAGER_PORT}`],
-        agentCommand: settings.MUSTER_AGENT_COMMAND ?? [
-          process.execPath,
-          resolve(projectDir, '../../examples/hello-agent/agent.ts'),
-        ],
-        clock,
-        fault,
-      })
-      handlers.set(provider, handler)
-      // A provider that failed to load is tried again: its settings may have been mended.
-      handler.catch(() => handlers.delete(provider))
-    }
+    const known = handlers.get(provider)
+    if (known !== undefined) return known
+    const handler = loadHostHandler(provider, {
+      fleetId,
+      options: providerOptions(config, provider),
+      dataDirectory: config.dataDir,
+      program: [process.execPath, resolve(import.meta.dirname, 'main.ts')],
+      daemonAddresses: () =>
+        settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${settings.MUSTER_MANAGER_PORT}`],
+      environment: options.environment,
+      clock,
+      fault,
+    })
+    handlers.set(provider, handler)
+    // A provider that failed to load is tried again: its settings may have been mended.
+    handler.catch(() => handlers.delete(provider))
     return handler
   }
 
@@ -398,4 +400,10 @@ async function withinDeadline(ms: number, steps: readonly (() => Promise<unknown
   for (const step of steps) {
     await Promise.race([step().catch(() => undefined), expired])
   }
+}
+
+/** What the settings say of a provider; the provider checks it. */
+function providerOptions({ settings }: Config, provider: string): unknown {
+  if (provider !== 'local' || settings.MUSTER_AGENT_COMMAND === undefined) return {}
+  return { agent_command: settings.MUSTER_AGENT_COMMAND }
 }

@@ -14,14 +14,14 @@ import { printError } from './print-error.ts'
  * their sessions go on.
  */
 export async function run(): Promise<void> {
-  const config = loadConfig(readEnvironment(), { generate: true })
+  const environment = readEnvironment()
+  const config = loadConfig(environment, { generate: true })
   const logger = createLogger({
     level: config.settings.LOG_LEVEL,
     pretty: config.settings.MUSTER_LOG_FORMAT === 'pretty',
   })
   for (const warning of config.warnings) logger.warn(warning)
-  const version = packageVersion()
-  const reporter = await createErrorReporter(config.settings.SENTRY_DSN, version)
+  const reporter = await createErrorReporter(config.settings.SENTRY_DSN, packageVersion())
 
   let exitCode = 0
   let end: () => void = () => undefined
@@ -43,7 +43,7 @@ export async function run(): Promise<void> {
   process.on('uncaughtException', onFatal)
   process.on('unhandledRejection', onFatal)
 
-  const app = await startApp({ config, logger, reporter, version, onFatal })
+  const app = await startApp({ config, environment, logger, reporter, onFatal })
   process.stdout.write(greeting(config, app))
   await ended
   await app.stop()
