@@ -87,6 +87,8 @@ function judgeUnconnected(host: HostView, deadlines: Deadlines, isDue: IsDue): U
   if (isDue(since + deadlines.connect * 1000)) {
     const reason = `its manager did not connect within ${deadlines.connect} s`
     if (host.protected) return report(host, `${reason}; it is protected`)
+    // Somebody wrote these rows by hand: a session is never ended for a launch's sake.
+    if (host.liveAgents > 0) return report(host, `${reason}, but it has sessions`)
     return { kind: 'terminate', hostId: host.id, reason, launchFailed: 'never-connected' }
   }
   return judgeSilence(host, deadlines, isDue)
