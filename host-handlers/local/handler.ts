@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { spawn } from 'node:child_process'
 import { open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve, sep } from 'node:path'
 
 import type { Clock } from '../../src/lib/clock.ts'
 import { MusterError } from '../../src/model/errors.ts'
@@ -57,7 +57,7 @@ class LocalHandler implements HostHandler {
   constructor(context: HandlerContext, options: LocalOptions) {
     this.#context = context
     this.#options = options
-    this.#hostsDirectory = join(context.dataDirectory, 'hosts')
+    this.#hostsDirectory = resolve(context.dataDirectory, 'hosts')
   }
 
   async launch(spec: LaunchSpec, signal: AbortSignal): Promise<LaunchResult> {
@@ -158,6 +158,8 @@ class LocalHandler implements HostHandler {
     try {
       const child = spawn(command, [...args, 'manager', '--dir', directory], {
         detached: true,
+        // Not the daemon's: an `.env` with its secrets may lie there.
+        cwd: directory,
         stdio: ['ignore', log.fd, log.fd],
         env: { ...(Object.fromEntries(inherited) as Record<string, string | undefined>), ...tags },
       })
@@ -170,27 +172,28 @@ class LocalHandler implements HostHandler {
 }
 
 export interface StopAllHostsOptions {
-  /** undefined: of every fleet on this machine. */
-  readonly fleetId: string | undefined
+  /** Only hosts of this data directory. */
+  readonly below?: string
+  /** Only hosts of this fleet. */
+  readonly fleetId?: string
   readonly clock: Clock
   readonly signal: AbortSignal
 }
 
 /**
- * Ends every local host of this user and waits until they are gone: `make stop-hosts`.
+ * Ends every local host of this user, as far as it is meant, and waits until they are gone: `make stop-hosts`.
  *
  * @returns the cloud ids of those that were running.
  */
-export async function stopAllHosts({
-  fleetId,
-  clock,
-  signal,
-}: StopAllHostsOptions): Promise<readonly string[]> {
+export async function stopAllHosts(options: StopAllHostsOptions): Promise<readonly string[]> {
+  const { below, fleetId, clock, signal } = options
+  const isMeant = (one: HostProcess): boolean =>
+    (fleetId === undefined || one.fleetId === fleetId) &&
+    (below === undefined || one.directory.startsWith(resolve(below) + sep))
   const stopped = new Set<string>()
   const forceAt = clock.now() + graceMs
   for (let isFirst = true; ; isFirst = false) {
-    const all = await findHostProcesses()
-    const running = all.filter((one) => fleetId === undefined || one.fleetId === fleetId)
+    const running = (await findHostProcesses()).filter(isMeant)
     if (running.length === 0) return [...stopped]
     for (const { cloudId, directory } of running) {
       if (!stopped.has(cloudId)) await takeClaim(directory)

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -59,7 +60,8 @@ export async function pruneDirectories(
 }
 
 async function writeWhole(path: string, text: string): Promise<void> {
-  const draft = `${path}.${process.pid}.new`
+  // A name of its own, so that two who write at once do not rename each other's.
+  const draft = `${path}.${randomUUID()}.new`
   await writeFile(draft, text, { mode: 0o600 })
   await rename(draft, path)
 }

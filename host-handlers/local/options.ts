@@ -1,14 +1,19 @@
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 
 const helloAgent = fileURLToPath(new URL('../../examples/hello-agent/agent.ts', import.meta.url))
 
 export const localOptions = z.strictObject({
-  /** Program and arguments of an agent. Default: examples/hello-agent. */
+  /**
+   * Program and arguments of an agent; what starts with ./ or ../ counts from the daemon's working directory.
+   * Default: examples/hello-agent.
+   */
   agent_command: z
     .array(z.string().min(1))
     .min(1)
-    .default(() => [process.execPath, helloAgent]),
+    .default(() => [process.execPath, helloAgent])
+    .transform((command) => command.map((part) => (/^\.{1,2}\//.test(part) ? resolve(part) : part))),
   /** What the agents are, as `agents.app` names it. */
   app: z.string().min(1).max(100).default('hello-agent'),
   /** Where users reach the agents. */

@@ -4,7 +4,7 @@ import { silentLogger } from '../../../src/lib/logger.ts'
 import type { AgentEvents, AgentRuntime } from '../../../src/manager/agent-runtime.ts'
 import { Seats } from '../../../src/manager/seats.ts'
 import type { AgentState, SessionTaken } from '../../../src/muster-v1/messages.ts'
-import { ManualClock } from '../../support/manual-clock.ts'
+import { TestClock } from '../../support/test-clock.ts'
 
 interface FakeAgent {
   readonly id: string
@@ -13,7 +13,7 @@ interface FakeAgent {
   stops: number
 }
 
-let clock: ManualClock
+let clock: TestClock
 let agents: FakeAgent[]
 let reports: AgentState[]
 let answers: SessionTaken[]
@@ -61,7 +61,7 @@ const last = (): FakeAgent => agents.at(-1)!
 const crash = (): void => last().events.exited({ clean: false, reason: 'SIGSEGV' })
 
 beforeEach(() => {
-  clock = new ManualClock()
+  clock = new TestClock()
   agents = []
   reports = []
   answers = []
@@ -81,7 +81,7 @@ describe('seats', () => {
     expect(seats.states).toEqual(reports)
   })
 
-  it('follow an agent whose session ended with a new one at once', () => {
+  it('follow an agent whose session ended with a new one at once', async () => {
     startSeats(1)
     const first = last()
     first.events.listening(4001)
@@ -92,7 +92,7 @@ describe('seats', () => {
     first.events.connected()
     first.events.ended()
     first.events.exited({ clean: true, reason: 'exit code 0' })
-    clock.advance(0)
+    await clock.advance(0)
     expect(reports.map((report) => report.status)).toEqual([
       'WAITING',
       'CONNECTING',
@@ -104,22 +104,22 @@ describe('seats', () => {
     expect(last().id).not.toBe(first.id)
   })
 
-  it('end an agent that does not leave after its session', () => {
+  it('end an agent that does not leave after its session', async () => {
     startSeats(1)
     last().events.listening(4001)
     seats.startSession({ agentId: last().id, sessionId: 's1', userId: 'ada' })
     last().events.sessionTaken('s1')
     last().events.ended()
     expect(last().stops).toBe(0)
-    clock.advance(2000)
+    await clock.advance(2000)
     expect(last().stops).toBe(1)
   })
 
-  it('give up a session that the agent does not take in time', () => {
+  it('give up a session that the agent does not take in time', async () => {
     startSeats(1)
     last().events.listening(4001)
     seats.startSession({ agentId: last().id, sessionId: 's1', userId: 'ada' })
-    clock.advance(5000)
+    await clock.advance(5000)
     expect(answers).toMatchObject([{ sessionId: 's1', taken: false, error: /in time/ }])
     expect(last().stops).toBe(1)
   })
@@ -132,49 +132,49 @@ describe('seats', () => {
     expect(reports).toMatchObject([{ agentId: 'other', status: 'GONE' }])
   })
 
-  it('restart at once after the first failure, then later and later', () => {
+  it('restart at once after the first failure, then later and later', async () => {
     startSeats(1)
     crash()
-    clock.advance(0)
+    await clock.advance(0)
     expect(agents).toHaveLength(2)
     for (const waitMs of [500, 1000, 2000, 4000, 4000]) {
       crash()
       const before = agents.length
-      clock.advance(waitMs - 1)
+      await clock.advance(waitMs - 1)
       expect(agents).toHaveLength(before)
-      clock.advance(1)
+      await clock.advance(1)
       expect(agents).toHaveLength(before + 1)
     }
   })
 
-  it('lower the capacity when a seat fails five times in a row, and raise it when its agent stays', () => {
+  it('lower the capacity when a seat fails five times in a row, and raise it when its agent stays', async () => {
     startSeats(2)
     for (let failure = 0; failure < 5; failure += 1) {
       expect(seats.capacity).toBe(2)
       crash()
-      clock.advance(4000)
+      await clock.advance(4000)
     }
     expect(capacities).toEqual([1])
     last().events.listening(4001)
-    clock.advance(9999)
+    await clock.advance(9999)
     expect(capacities).toEqual([1])
-    clock.advance(1)
+    await clock.advance(1)
     expect(capacities).toEqual([1, 2])
     expect(seats.capacity).toBe(2)
   })
 
-  it('count an agent that never listens as failed', () => {
+  it('count an agent that never listens as failed', async () => {
     startSeats(1)
-    clock.advance(30_000)
+    await clock.advance(30_000)
     expect(last().stops).toBe(1)
     last().events.exited({ clean: false, reason: 'SIGTERM' })
-    clock.advance(0)
+    await clock.advance(0)
     crash()
-    clock.advance(499)
+    await clock.advance(499)
     expect(agents).toHaveLength(2)
   })
 
-  it('drain: free agents end, live ones may finish, and none follows', () => {
+  it('drain: free agents end, live ones may finish, and none follows', async () => {
     startSeats(3)
     const [starting, free, live] = agents as [FakeAgent, FakeAgent, FakeAgent]
     free.events.listening(4001)
@@ -185,11 +185,11 @@ describe('seats', () => {
     expect([starting.stops, free.stops, live.stops]).toEqual([1, 1, 0])
     starting.events.exited({ clean: false, reason: 'SIGTERM' })
     free.events.exited({ clean: false, reason: 'SIGTERM' })
-    clock.advance(60_000)
+    await clock.advance(60_000)
     expect(emptied).toBe(0)
     live.events.ended()
     live.events.exited({ clean: true, reason: 'exit code 0' })
-    clock.advance(60_000)
+    await clock.advance(60_000)
     expect(emptied).toBe(1)
     expect(agents).toHaveLength(3)
     seats.drain()
