@@ -8,6 +8,7 @@ export const errorCodes = {
   forbidden: 403,
   'not-found': 404,
   'region-not-enabled': 404,
+  'method-not-allowed': 405,
   'version-mismatch': 409,
   'user-already-active': 409,
   conflict: 409,

@@ -1,0 +1,27 @@
+/** What the routes are handed. */
+import type { Clock } from '../lib/clock.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { Cause } from '../model/event.ts'
+import type { FleetStore } from '../store/fleet-store.ts'
+import type { FleetView } from '../store/fleet-view.ts'
+import type { Assigner } from '../assign/assigner.ts'
+import type { Metrics } from './metrics.ts'
+
+export interface Health {
+  readonly ready: boolean
+  /** Why not. */
+  readonly cause: string | undefined
+}
+
+export interface ApiContext {
+  readonly store: Pick<FleetStore, 'readHosts' | 'readHost' | 'drainHost' | 'readDecisions'>
+  readonly view: FleetView
+  readonly assigner: Pick<Assigner, 'assign' | 'release' | 'sessions' | 'waitingUsers' | 'stop'>
+  readonly health: Health
+  readonly wake: (regionId: string, cause: Cause) => void
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: Metrics
+  /** Assign requests that one user may send in 10 s. */
+  readonly assignLimit: number
+}

@@ -1,0 +1,95 @@
+/** What `/metrics` shows: the figures of `/v1/regions` at the moment of the scrape, and how assigns fared. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+import { countCapacity } from '../model/capacity.ts'
+import type { RegionSnapshot } from '../model/snapshot.ts'
+import type { FleetView } from '../store/fleet-view.ts'
+import type { Health } from './context.ts'
+
+export interface Metrics {
+  readonly registry: Registry
+  countAssign(outcome: string, seconds: number): void
+}
+
+export interface MetricsInputs {
+  readonly view: FleetView
+  readonly health: Health
+  readonly waitingUsers: (regionId: string) => number
+}
+
+export function createMetrics({ view, health, waitingUsers }: MetricsInputs): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+  new Gauge({
+    name: 'muster_ready',
+    help: '1 while /readyz answers 200.',
+    registers,
+    collect() {
+      this.set(health.ready ? 1 : 0)
+    },
+  })
+  const regionGauge = (
+    name: string,
+    help: string,
+    labelNames: readonly string[],
+    figures: (snapshot: RegionSnapshot) => Iterable<readonly [Readonly<Record<string, string>>, number]>,
+  ): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['region', ...labelNames],
+      registers,
+      collect() {
+        this.reset()
+        for (const region of view.regionIds) {
+          const snapshot = view.snapshot(region)
+          if (snapshot === undefined) continue
+          for (const [labels, value] of figures(snapshot)) this.set({ region, ...labels }, value)
+        }
+      },
+    })
+  }
+  regionGauge(
+    'muster_region_agents',
+    'Agents that are free, on their way, or serve a user.',
+    ['state'],
+    (snapshot) => {
+      const { free, coming, live } = countCapacity(snapshot)
+      return Object.entries({ free, coming, live }).map(([state, count]) => [{ state }, count])
+    },
+  )
+  regionGauge('muster_region_hosts', 'Hosts in each status.', ['status'], (snapshot) =>
+    Object.entries(countCapacity(snapshot).hosts).map(([status, count]) => [{ status }, count]),
+  )
+  regionGauge('muster_region_target_free_agents', 'Free agents that the region keeps.', [], ({ region }) => [
+    [{}, region.targetFreeAgents],
+  ])
+  regionGauge('muster_region_waiting_users', 'Requests that wait for an agent.', [], ({ region }) => [
+    [{}, waitingUsers(region.id)],
+  ])
+  regionGauge('muster_region_launch_blocked', '1 while launches are held back.', [], (snapshot) => [
+    [{}, snapshot.launchBlockedUntil === undefined ? 0 : 1],
+  ])
+
+  const assigns = new Counter({
+    name: 'muster_assigns_total',
+    help: 'Assign requests by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  })
+  const durations = new Histogram({
+    name: 'muster_assign_duration_seconds',
+    help: 'Time from an assign request to its answer, waiting included.',
+    labelNames: ['outcome'],
+    buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30],
+    registers,
+  })
+  return {
+    registry,
+    countAssign: (outcome, seconds) => {
+      assigns.inc({ outcome })
+      durations.observe({ outcome }, seconds)
+    },
+  }
+}

@@ -1,0 +1,47 @@
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+
+import { countCapacity } from '../../model/capacity.ts'
+import type { RegionSnapshot } from '../../model/snapshot.ts'
+import type { ApiContext } from '../context.ts'
+import { timeText } from '../time-text.ts'
+import { checked } from '../validation.ts'
+
+const noQuery = z.strictObject({})
+
+/** `GET /v1/regions`: from the mirror, so it answers without a database, with what was last known. */
+export function regionRoutes(app: FastifyInstance, { view, assigner }: ApiContext): void {
+  app.get('/v1/regions', { config: { access: 'read' } }, (request) => {
+    checked(noQuery, request.query)
+    const snapshots = [...view.regionIds].sort().map((id) => view.snapshot(id))
+    return {
+      regions: snapshots
+        .filter((snapshot) => snapshot !== undefined)
+        .map((snapshot) => shownRegion(snapshot, assigner.waitingUsers(snapshot.region.id))),
+    }
+  })
+}
+
+function shownRegion(snapshot: RegionSnapshot, waiting: number) {
+  const { region, activeImage: image } = snapshot
+  const { free, coming, live, hosts } = countCapacity(snapshot)
+  return {
+    id: region.id,
+    provider: region.provider,
+    enabled: region.enabled,
+    algorithm: region.algorithm,
+    free,
+    coming,
+    waiting,
+    live,
+    target: region.targetFreeAgents,
+    min_hosts: region.minHosts,
+    max_hosts: region.maxHosts,
+    hosts,
+    image: image === undefined ? null : { id: image.id, image_id: image.imageId, version: image.version },
+    launch_blocked_until: timeText(snapshot.launchBlockedUntil ?? null),
+    launch_failures: region.launchFailures,
+    launch_error_code: region.launchErrorCode,
+    launch_error: region.launchError,
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * The HTTP API: the only place that knows HTTP. Routes are small and say who may use them; everything that goes wrong
+ * is a problem (problems.ts). While it stops, what is under way is finished and what comes is refused.
+ */
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+
+import rateLimit from '@fastify/rate-limit'
+import { fastify } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+
+import { MusterError } from '../model/errors.ts'
+import { guardRoutes } from './access.ts'
+import type { ApiContext } from './context.ts'
+import { createMetrics } from './metrics.ts'
+import { createErrorHandler, problemOf, problemText, sendProblem } from './problems.ts'
+import { refuseOtherMethods } from './other-methods.ts'
+import { assignRoute } from './routes/assign.ts'
+import { decisionRoutes } from './routes/decisions.ts'
+import { hostRoutes } from './routes/hosts.ts'
+import { probeRoutes } from './routes/probes.ts'
+import { regionRoutes } from './routes/regions.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+import type { TokenKey } from './tokens.ts'
+import { TokenVerifier } from './tokens.ts'
+
+const largestBody = 1024 * 1024
+const longestStopMs = 8_000
+
+export interface ApiOptions extends Omit<ApiContext, 'metrics'> {
+  /** The address to listen on. */
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly adminSecret: string
+  readonly jwt: TokenKey
+}
+
+export interface RunningApi {
+  readonly url: string
+  readonly port: number
+  /** Requests under way are finished, for 8 s at most; whoever waits for an agent is answered `unavailable` at once. */
+  stop(): Promise<void>
+}
+
+/** @throws MusterError `port-in-use` */
+export async function startApi(options: ApiOptions): Promise<RunningApi> {
+  const { app, stop } = await createApi(options)
+  try {
+    await app.listen({ host: options.host, port: options.port })
+  } catch (error) {
+    await app.close()
+    if (!(error instanceof Error) || !('code' in error) || error.code !== 'EADDRINUSE') throw error
+    throw new MusterError(
+      'port-in-use',
+      `port ${options.port} is in use by another program: set PORT to a free one`,
+      { cause: error },
+    )
+  }
+  const address = app.server.address()
+  const port = address === null || typeof address === 'string' ? options.port : address.port
+  // An address that means "any" is none that a client can dial.
+  const reachable = ['0.0.0.0', '::'].includes(options.host) ? '127.0.0.1' : options.host
+  return { url: `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`, port, stop }
+}
+
+/** The API without its port, for tests. */
+export async function createApi(
+  options: ApiOptions,
+): Promise<{ app: FastifyInstance; stop: () => Promise<void> }> {
+  const { assigner, clock, logger, view, health } = options
+  const metrics = createMetrics({ view, health, waitingUsers: (id) => assigner.waitingUsers(id) })
+  const context: ApiContext = { ...options, metrics }
+  const app = fastify({
+    logger: false,
+    bodyLimit: largestBody,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 65_000,
+    http: { headersTimeout: 10_000 },
+    return503OnClosing: false,
+    requestIdHeader: false,
+    genReqId: requestId,
+    clientErrorHandler: answerUnparsed,
+    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, problemOf(error)),
+  })
+  let isStopping = false
+  app.addHook('onRequest', (request, reply, done) => {
+    void reply
+      .header('x-request-id', request.id)
+      .header('x-content-type-options', 'nosniff')
+      .header('cache-control', 'no-store')
+      .header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    done(isStopping ? new MusterError('unavailable', 'the daemon is stopping') : undefined)
+  })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (isStopping) void reply.header('connection', 'close')
+    done(null, payload)
+  })
+  app.setErrorHandler(createErrorHandler(logger))
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(request, reply, {
+      code: 'not-found',
+      detail: `there is no ${request.method} ${pathOf(request.url)}`,
+    }),
+  )
+  acceptOnlyJson(app)
+  guardRoutes(app, options.adminSecret, new TokenVerifier(options.jwt, clock))
+  await app.register(rateLimit, { global: false })
+  refuseOtherMethods(app, () => {
+    assignRoute(app, context)
+    sessionRoutes(app, context)
+    hostRoutes(app, context)
+    regionRoutes(app, context)
+    decisionRoutes(app, context)
+    probeRoutes(app, context)
+  })
+  await app.ready()
+
+  const stop = async (): Promise<void> => {
+    isStopping = true
+    assigner.stop()
+    const cancel = clock.after(longestStopMs, () => app.server.closeAllConnections())
+    await app.close()
+    cancel()
+  }
+  return { app, stop }
+}
+
+/** A body is JSON or there is none; an empty one is none, whatever its type says. */
+function acceptOnlyJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else void parse(request, body as string, done)
+  })
+}
+
+/** The caller's own id when it is a sane one, so that its logs and ours meet. */
+function requestId(request: IncomingMessage): string {
+  const given = request.headers['x-request-id']
+  return typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID()
+}
+
+/** What is not even HTTP, or came too slowly, has no request to answer. */
+function answerUnparsed(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const body = problemText(
+    { code: 'invalid-request', detail: 'this is no HTTP request that can be read' },
+    randomUUID(),
+  )
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
+
+function pathOf(url: string): string {
+  return url.split('?', 1)[0] ?? url
+}
