@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 
-import { aRequest, patient, settle, SmallFleet } from './small-fleet.ts'
+import { settle } from '../../support/test-clock.ts'
+import { aRequest, patient, SmallFleet } from '../../support/small-fleet.ts'
 
 let fleet: SmallFleet
 
@@ -172,10 +173,10 @@ describe('an agent whose manager does not take the session', () => {
     fleet.silent.add('bad')
     const answer = fleet.assigner({ acknowledgeMs: 2_000 }).assign(aRequest(), patient)
     await settle()
-    fleet.clock.advance(1_999)
+    await fleet.clock.advance(1_999)
     await settle()
     expect(fleet.agents.get('a1')?.status).toBe('ALLOCATED')
-    fleet.clock.advance(1)
+    await fleet.clock.advance(1)
     expect(await answer).toEqual({ outcome: 'no-capacity' })
     expect(fleet.agents.get('a1')?.status).toBe('DYING')
   })
@@ -224,7 +225,7 @@ describe('an idempotency key', () => {
     fleet.free('a2')
     const assigner = fleet.assigner()
     const first = await assigner.assign(keyed, patient)
-    fleet.clock.advance(10)
+    await fleet.clock.advance(10)
     expect(await assigner.assign(keyed, patient)).toEqual(first)
     expect(await assigner.assign({ ...keyed, sessionId: 'other' }, patient)).toEqual(first)
     expect([...fleet.agents.values()].filter((agent) => agent.status === 'WAITING')).toHaveLength(1)
@@ -275,7 +276,7 @@ describe('an idempotency key', () => {
     fleet.free('a1')
     const assigner = fleet.assigner()
     const first = await assigner.assign(keyed, patient)
-    fleet.clock.advance(10)
+    await fleet.clock.advance(10)
     fleet.disconnected.add('h1')
     await expect(assigner.assign(keyed, patient)).rejects.toMatchObject({ code: 'unavailable' })
     expect(fleet.agents.get('a1')?.status).toBe('ALLOCATED')

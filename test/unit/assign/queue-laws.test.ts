@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
 import type { AssignAnswer } from '../../../src/assign/seams.ts'
-import { settle, SmallFleet } from './small-fleet.ts'
+import { settle } from '../../support/test-clock.ts'
+import { SmallFleet } from '../../support/small-fleet.ts'
 
 const regions = ['fake/a', 'fake/b']
 const someRegions = fc.constantFrom(['fake/a'], ['fake/b'], ['fake/a', 'fake/b'], ['fake/b', 'fake/a'])
@@ -64,7 +65,7 @@ test('no double service, no lost wake-up, nobody overtaken', async () => {
         if (next.kind === 'arrive') arrive(next.regions)
         else if (next.kind === 'free') fleet.free(`agent${(agents += 1)}`, `host-${next.region}`, next.region)
         else if (next.kind === 'hang-up') visits[next.who % Math.max(1, visits.length)]?.controller.abort()
-        else if (next.kind === 'time') fleet.clock.advance(next.ms)
+        else if (next.kind === 'time') await fleet.clock.advance(next.ms)
         else await runCalls(next.count)
         await settle()
       }
@@ -79,7 +80,7 @@ test('no double service, no lost wake-up, nobody overtaken', async () => {
       const stillWaiting = visits.filter((visit) => visit.answer === undefined).length
       expect(regions.map((id) => assigner.waitingUsers(id)).reduce((a, b) => a + b)).toBe(stillWaiting)
 
-      fleet.clock.advance(5_000)
+      await fleet.clock.advance(5_000)
       await settle()
       await runCalls(Infinity)
       expect(visits.filter((visit) => visit.answer === undefined)).toEqual([])

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 
 import type { AssignAnswer } from '../../../src/assign/seams.ts'
-import { aRequest, patient, settle, SmallFleet } from './small-fleet.ts'
+import { settle } from '../../support/test-clock.ts'
+import { aRequest, patient, SmallFleet } from '../../support/small-fleet.ts'
 
 let fleet: SmallFleet
 
@@ -56,10 +57,10 @@ describe('a request that may wait', () => {
   test('is told of no capacity when its time is up, and recorded then', async () => {
     const answer = fleet.assigner().assign(waiting('alice'), patient)
     await settle()
-    fleet.clock.advance(9_999)
+    await fleet.clock.advance(9_999)
     await settle()
     expect(fleet.misses).toEqual([])
-    fleet.clock.advance(1)
+    await fleet.clock.advance(1)
     expect(await answer).toEqual({ outcome: 'no-capacity' })
     expect(fleet.misses).toHaveLength(1)
   })
@@ -125,7 +126,7 @@ describe('a request that may wait', () => {
     const answer = fleet.assigner().assign(waiting('alice'), patient)
     await settle()
     fleet.disconnected.delete('h1')
-    fleet.clock.advance(500)
+    await fleet.clock.advance(500)
     expect(await answer).toMatchObject({ outcome: 'assigned' })
   })
 
@@ -177,7 +178,7 @@ describe('a request that may wait', () => {
     fleet.free('a1')
     await failed
     fleet.databaseIsAway = false
-    fleet.clock.advance(500)
+    await fleet.clock.advance(500)
     expect(await second).toMatchObject({ outcome: 'assigned' })
   })
 })

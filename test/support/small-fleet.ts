@@ -1,52 +1,18 @@
 /** A fleet in memory with just what placement touches: claims decide as the database's `claim_agent` does. */
-import type { Clock } from '../../../src/lib/clock.ts'
-import { silentLogger } from '../../../src/lib/logger.ts'
-import type { Agent } from '../../../src/model/agent.ts'
-import { isLive } from '../../../src/model/agent.ts'
-import type { AssignRequest, Assignment } from '../../../src/model/assignment.ts'
-import { MusterError } from '../../../src/model/errors.ts'
-import type { HostStatus } from '../../../src/model/host.ts'
-import { defaultDeadlines } from '../../../src/model/region.ts'
-import type { Region } from '../../../src/model/region.ts'
-import type { HostView, RegionSnapshot } from '../../../src/model/snapshot.ts'
-import { Assigner } from '../../../src/assign/assigner.ts'
-import type { AssignerOptions, Sessions } from '../../../src/assign/seams.ts'
-import type { ClaimRequest, Miss } from '../../../src/store/fleet-store.ts'
-import type { FleetView } from '../../../src/store/fleet-view.ts'
-
-export class ManualClock implements Clock {
-  #now = 1_000_000
-  #timers: { at: number; callback: () => void }[] = []
-
-  now(): number {
-    return this.#now
-  }
-
-  after(ms: number, callback: () => void): () => void {
-    const timer = { at: this.#now + ms, callback }
-    this.#timers.push(timer)
-    return () => {
-      this.#timers = this.#timers.filter((held) => held !== timer)
-    }
-  }
-
-  async sleep(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => this.after(ms, resolve))
-  }
-
-  /** Fires what falls due, in order. */
-  advance(ms: number): void {
-    const until = this.#now + ms
-    for (;;) {
-      const [next] = this.#timers.filter((timer) => timer.at <= until).sort((a, b) => a.at - b.at)
-      if (next === undefined) break
-      this.#timers = this.#timers.filter((timer) => timer !== next)
-      this.#now = next.at
-      next.callback()
-    }
-    this.#now = until
-  }
-}
+import { silentLogger } from '../../src/lib/logger.ts'
+import type { Agent } from '../../src/model/agent.ts'
+import { isLive } from '../../src/model/agent.ts'
+import type { AssignRequest, Assignment } from '../../src/model/assignment.ts'
+import { MusterError } from '../../src/model/errors.ts'
+import type { HostStatus } from '../../src/model/host.ts'
+import type { Region } from '../../src/model/region.ts'
+import type { RegionSnapshot } from '../../src/model/snapshot.ts'
+import { Assigner } from '../../src/assign/assigner.ts'
+import type { AssignerOptions, Sessions } from '../../src/assign/seams.ts'
+import type { ClaimRequest, Miss } from '../../src/store/fleet-store.ts'
+import type { FleetView } from '../../src/store/fleet-view.ts'
+import { aHost, anAgent, anImage, aRegion, aSnapshot } from './factories.ts'
+import { TestClock } from './test-clock.ts'
 
 interface RegionOptions {
   enabled?: boolean
@@ -64,7 +30,7 @@ interface HostRow {
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 export class SmallFleet {
-  readonly clock = new ManualClock()
+  readonly clock = new TestClock()
   readonly regions = new Map<string, { region: Writable<Region>; version: string | undefined }>()
   readonly hosts = new Map<string, HostRow>()
   readonly agents = new Map<string, Writable<Agent>>()
@@ -90,28 +56,7 @@ export class SmallFleet {
   region(id: string, options: RegionOptions = {}): void {
     const { enabled = true, maxAgentsPerUser = 1 } = options
     const version = 'version' in options ? options.version : 'v1'
-    const region: Region = {
-      id,
-      provider: 'fake',
-      enabled,
-      algorithm: 'default',
-      options: {},
-      deadlines: defaultDeadlines,
-      targetFreeAgents: 0,
-      minHosts: 0,
-      maxHosts: 10,
-      maxSurgeHosts: 0,
-      instanceTypes: [],
-      agentsPerHost: 2,
-      maxAgentsPerUser,
-      channel: 'default',
-      turn: 0,
-      launchFailures: 0,
-      launchBlockedUntil: null,
-      launchErrorCode: null,
-      launchError: null,
-      revision: 1,
-    }
+    const region = aRegion({ id, provider: 'fake', enabled, maxAgentsPerUser })
     this.regions.set(id, { region, version })
     this.changed(id)
   }
@@ -124,19 +69,7 @@ export class SmallFleet {
   /** A WAITING agent appears on the host (made when it is new). */
   free(id: string, hostId = 'h1', regionId = 'fake/a'): void {
     if (!this.hosts.has(hostId)) this.host(hostId, regionId)
-    this.agents.set(id, {
-      id,
-      hostId,
-      regionId,
-      app: 'default',
-      status: 'WAITING',
-      userId: null,
-      userSlot: null,
-      sessionId: null,
-      port: 4000,
-      statusSince: 0,
-      revision: 1,
-    })
+    this.agents.set(id, anAgent({ id, hostId, regionId }))
     this.changed(regionId)
   }
 
@@ -303,55 +236,20 @@ export class SmallFleet {
   #snapshot(regionId: string): RegionSnapshot | undefined {
     const held = this.regions.get(regionId)
     if (held === undefined) return undefined
+    const { region, version } = held
     const image =
-      held.version === undefined
-        ? undefined
-        : {
-            id: `${regionId}:${held.version}`,
-            regionId,
-            imageId: 'image',
-            version: held.version,
-            status: 'ACTIVE' as const,
-            revision: 1,
-          }
-    return {
+      version === undefined ? undefined : anImage({ id: `${regionId}:${version}`, regionId, version })
+    return aSnapshot({
       now: this.clock.now(),
-      region: { ...held.region },
+      region: { ...region },
       images: image === undefined ? [] : [image],
       activeImage: image,
       hosts: [...this.hosts.values()]
         .filter((host) => host.regionId === regionId)
-        .map((host) => this.#hostView(host)),
-      waitingUsers: 0,
-      launchBlockedUntil: undefined,
-    }
-  }
-
-  #hostView(host: HostRow): HostView {
-    const agents = [...this.agents.values()]
-      .filter((agent) => agent.hostId === host.id)
-      .map((agent) => ({ ...agent }))
-    return {
-      ...host,
-      provider: 'fake',
-      cloudId: host.id,
-      launchId: null,
-      version: 'v1',
-      instanceType: '',
-      address: '127.0.0.1',
-      capacity: agents.length,
-      statusBefore: null,
-      statusSince: 0,
-      protected: false,
-      reason: null,
-      heartbeatAt: null,
-      createdAt: 0,
-      revision: 1,
-      agents,
-      waitingAgents: agents.filter((agent) => agent.status === 'WAITING').length,
-      liveAgents: agents.filter(isLive).length,
-      heardAt: 0,
-    }
+        .map((host) =>
+          aHost({ ...host, agents: [...this.agents.values()].filter((agent) => agent.hostId === host.id) }),
+        ),
+    })
   }
 }
 
@@ -361,8 +259,3 @@ export function aRequest(overrides: Partial<AssignRequest> = {}): AssignRequest 
 
 /** A signal that is never aborted. */
 export const patient = new AbortController().signal
-
-/** Lets everything that can go on without time passing go on. */
-export async function settle(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve))
-}
