@@ -18,7 +18,7 @@ export interface Hello {
   readonly agents: readonly AgentState[]
 }
 
-export interface Heartbeat {
+interface Heartbeat {
   /** Seats that work. */
   readonly capacity: number
 }
@@ -34,7 +34,7 @@ export interface AgentState {
   readonly app: string
 }
 
-export interface Report {
+interface Report {
   readonly agents: readonly AgentState[]
 }
 
@@ -63,11 +63,11 @@ export interface StartSession {
   readonly userId: string
 }
 
-export interface StopAgent {
+interface StopAgent {
   readonly agentId: string
 }
 
-export type Nothing = Readonly<Record<string, never>>
+type Nothing = Readonly<Record<string, never>>
 
 export type FromManager =
   | { readonly message: 'hello'; readonly hello: Hello }
