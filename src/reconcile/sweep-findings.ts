@@ -24,7 +24,7 @@ export interface SweepInput {
   readonly suspects: SweepSuspects
 }
 
-export interface Adoption {
+interface Adoption {
   readonly launchId: string
   /** Sorted; never more than the launch has unbound rows. */
   readonly cloudIds: readonly string[]

@@ -72,7 +72,7 @@ function toHost(row: typeof hostRow extends fc.Arbitrary<infer Row> ? Row : neve
   })
 }
 
-export const someHosts: fc.Arbitrary<readonly HostView[]> = fc
+const someHosts: fc.Arbitrary<readonly HostView[]> = fc
   .array(hostRow, { maxLength: 12 })
   .map((rows) => rows.map(toHost))
 
