@@ -10,7 +10,7 @@ language sql immutable as $$
     when 'PRE_CONNECTION' then becomes in ('ACTIVE', 'DRAINING', 'UNRESPONSIVE', 'TERMINATING')
     when 'ACTIVE' then becomes in ('DRAINING', 'UNRESPONSIVE', 'TERMINATING')
     when 'DRAINING' then becomes in ('UNRESPONSIVE', 'TERMINATING')
-    when 'UNRESPONSIVE' then becomes = before or becomes in ('DRAINING', 'TERMINATING')
+    when 'UNRESPONSIVE' then coalesce(becomes = before, false) or becomes in ('DRAINING', 'TERMINATING')
     when 'TERMINATING' then becomes = 'TERMINATED'
     else false
   end
@@ -52,6 +52,10 @@ create or replace function fleet.fence_host() returns trigger language plpgsql a
 begin
   if new.status is distinct from old.status then
     if new.status in ('DRAINING', 'TERMINATING') then
+      -- An agent that was inserted while we waited for the host is not in an older snapshot, and would stay WAITING.
+      if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'host %: drains and ends in a READ COMMITTED transaction only', new.id using errcode = '23514';
+      end if;
       update fleet.agents set status = 'DYING' where host_id = new.id and status = 'WAITING';
     elsif new.status = 'TERMINATED' then
       delete from fleet.agents where host_id = new.id;

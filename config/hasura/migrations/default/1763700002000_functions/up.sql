@@ -2,11 +2,20 @@
 -- of the same request. Each is exposed as a mutation (metadata/databases/default/functions), takes scalars and jsonb
 -- only, and returns rows of a tracked table; no row is an answer.
 
--- Is this daemon the active one? FOR SHARE: a take-over waits for what the old holder has under way.
+-- Is this daemon the active one? FOR KEY SHARE: a take-over (FOR UPDATE) waits for what the old holder has under way,
+-- while a renewal does not. (FOR SHARE would make each renewal wait for a moment without any report or turn.)
 create or replace function fleet.lease_is_held(fence integer) returns boolean language plpgsql as $$
 begin
-  perform 1 from fleet.leases l where l.id = 'daemon' and l.fence = lease_is_held.fence and l.expires_at > now() for share;
+  perform 1 from fleet.leases l where l.id = 'daemon' and l.fence = lease_is_held.fence and l.expires_at > now() for key share;
   return found;
+end $$;
+
+-- For functions whose empty answer means something else.
+create or replace function fleet.demand_lease(fence integer) returns void language plpgsql as $$
+begin
+  if not fleet.lease_is_held(demand_lease.fence) then
+    raise exception 'the lease is not held with fence %', demand_lease.fence using errcode = '23514';
+  end if;
 end $$;
 
 -- Take or renew the lease for `seconds`. Gives the row when the caller holds it afterwards, nothing when another does.
@@ -17,6 +26,8 @@ begin
   insert into fleet.leases (holder, fence, expires_at)
     values (take_lease.holder, 1, now() + make_interval(secs => seconds))
     on conflict (id) do nothing;
+  perform 1 from fleet.leases l
+    where l.id = 'daemon' and l.holder <> take_lease.holder and l.expires_at <= clock_timestamp() for update;
   return query update fleet.leases l
     set holder = take_lease.holder,
       fence = case when l.holder = take_lease.holder then l.fence else l.fence + 1 end,
@@ -51,8 +62,10 @@ declare
   region fleet.regions;
   item jsonb;
   hosts_after integer;
-  last_words fleet.decisions;
-  is_repeat boolean := true;
+  last_turn integer;
+  last_words text;
+  repeated text[] := '{}';
+  is_repeat boolean;
   busy_places integer[] := '{}';
   touched boolean;
 begin
@@ -64,22 +77,24 @@ begin
     return;
   end if;
 
+  is_repeat := coalesce(jsonb_array_length(plan -> 'actions'), 0) + coalesce(jsonb_array_length(plan -> 'hosts'), 0)
+    + coalesce(jsonb_array_length(plan -> 'host_updates'), 0) + coalesce(jsonb_array_length(plan -> 'agent_updates'), 0) = 0
+    and coalesce(jsonb_typeof(plan -> 'launch_failed'), 'null') = 'null';
   for item in select * from jsonb_array_elements(coalesce(plan -> 'decisions', '[]')) loop
-    is_repeat := is_repeat and item ->> 'kind' in ('refuse', 'report');
-    if is_repeat then
-      select * into last_words from fleet.decisions d
-        where d.region_id = region.id and d.kind = item ->> 'kind' and d.target is not distinct from item ->> 'target'
-        order by d.turn desc, d.place desc limit 1;
-      is_repeat := found and last_words.reason = item ->> 'reason';
-    end if;
+    exit when not is_repeat;
+    -- One turn may say several things of one target: its last words are those of the last turn that spoke of it.
+    select d.turn into last_turn from fleet.decisions d
+      where d.region_id = region.id and d.kind = item ->> 'kind' and d.target is not distinct from item ->> 'target'
+      order by d.turn desc limit 1;
+    select d.id into last_words from fleet.decisions d
+      where d.region_id = region.id and d.kind = item ->> 'kind' and d.target is not distinct from item ->> 'target'
+        and d.turn = last_turn and d.reason = item ->> 'reason' limit 1;
+    is_repeat := found and item ->> 'kind' in ('refuse', 'report');
+    repeated := repeated || last_words;
   end loop;
   if is_repeat then
-    for item in select * from jsonb_array_elements(coalesce(plan -> 'decisions', '[]')) loop
-      update fleet.decisions d set repeats = d.repeats + 1, updated_at = now(), causes = plan -> 'causes'
-        where d.id = (select e.id from fleet.decisions e
-          where e.region_id = region.id and e.kind = item ->> 'kind' and e.target is not distinct from item ->> 'target'
-          order by e.turn desc, e.place desc limit 1);
-    end loop;
+    update fleet.decisions d set repeats = d.repeats + 1, updated_at = now(), causes = coalesce(plan -> 'causes', '[]')
+      where d.id = any (repeated);
     return next region;
     return;
   end if;
@@ -93,6 +108,11 @@ begin
     end if;
   end if;
 
+  -- Hosts before agents, each in order of id, as all who lock several: neither a deadlock nor, between the look at a
+  -- host's agents and its drain, a new agent.
+  perform 1 from fleet.hosts h
+    where h.id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) u)
+    order by h.id for no key update;
   for item in select * from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) loop
     if (item ->> 'idle')::boolean then
       -- A claim holds the agent's row: after this lock the host is idle for good, or it is not drained.
@@ -194,6 +214,8 @@ begin
   if not found or action.status not in ('QUEUED', 'RUNNING') then
     return;
   end if;
+  -- A region before its hosts, as commit_turn locks them.
+  perform 1 from fleet.regions r where r.id = action.region_id and result ->> 'code' is not null for no key update;
   perform fleet.bind_launch(action.id, coalesce(result -> 'cloud_ids', '[]'));
   update fleet.hosts h set status = 'TERMINATED', reason = coalesce(result ->> 'message', 'not launched')
     where h.launch_id = action.id and h.cloud_id is null and h.status in ('LAUNCHING', 'TERMINATING');
@@ -226,14 +248,13 @@ begin
 end $$;
 
 -- A manager's first words: bind its machine to an unbound row of its launch and its key to that row, once.
--- The same machine with the same key again is answered alike; with another key it is not answered.
+-- The same machine with the same key again is answered alike; with another key it is not answered. No answer is a no
+-- for ever, so a daemon that has lost the lease is refused aloud.
 create or replace function fleet.enroll_host(launch_id text, cloud_id text, key_hash text, address text, fence integer)
 returns setof fleet.hosts language plpgsql as $$
 #variable_conflict use_column
 begin
-  if not fleet.lease_is_held(enroll_host.fence) then
-    return;
-  end if;
+  perform fleet.demand_lease(enroll_host.fence);
   perform fleet.bind_launch(enroll_host.launch_id, jsonb_build_array(enroll_host.cloud_id));
   return query update fleet.hosts h set manager_key_hash = enroll_host.key_hash, address = enroll_host.address
     where h.launch_id = enroll_host.launch_id and h.cloud_id = enroll_host.cloud_id and h.status <> 'TERMINATED'
@@ -242,22 +263,23 @@ begin
 end $$;
 
 -- A manager with a known key has connected: PRE_CONNECTION becomes ACTIVE, UNRESPONSIVE what it was. A host that
--- connects ends its region's run of failed launches.
+-- connects ends its region's run of failed launches. No row means that the host has ended.
 create or replace function fleet.register_host(host_id text, address text, capacity integer, fence integer)
 returns setof fleet.hosts language plpgsql as $$
 #variable_conflict use_column
 declare
   region text;
 begin
-  if not fleet.lease_is_held(register_host.fence) then
-    return;
-  end if;
+  perform fleet.demand_lease(register_host.fence);
+  -- A region before its hosts, as commit_turn locks them.
+  select r.id into region from fleet.regions r join fleet.hosts h on h.region_id = r.id
+    where h.id = register_host.host_id and h.status <> 'TERMINATED' and r.launch_failures > 0 for no key update of r;
   update fleet.hosts h set heartbeat_at = now(), address = register_host.address, capacity = register_host.capacity,
     status = case when h.status = 'UNRESPONSIVE' then h.status_before else h.status end
-    where h.id = register_host.host_id and h.status <> 'TERMINATED' returning h.region_id into region;
+    where h.id = register_host.host_id and h.status <> 'TERMINATED';
   update fleet.hosts h set status = 'ACTIVE' where h.id = register_host.host_id and h.status = 'PRE_CONNECTION';
   update fleet.regions r set launch_failures = 0, launch_blocked_until = null, launch_error_code = null, launch_error = null
-    where r.id = region and r.launch_failures > 0;
+    where r.id = region;
   return query select * from fleet.hosts h where h.id = register_host.host_id and h.status <> 'TERMINATED';
 end $$;
 
@@ -271,9 +293,7 @@ declare
   host fleet.hosts;
 begin
   -- Refused aloud: an empty answer would mean that every agent must stop.
-  if not fleet.lease_is_held(report_agents.fence) then
-    raise exception 'the lease is not held with fence %', report_agents.fence using errcode = '23514';
-  end if;
+  perform fleet.demand_lease(report_agents.fence);
   select * into host from fleet.hosts h where h.id = report_agents.host_id for share;
   if not found then
     raise exception 'no host %', report_agents.host_id using errcode = '23514';
@@ -421,6 +441,7 @@ language plpgsql as $$
 #variable_conflict use_column
 begin
   if fleet.lease_is_held(flush_heartbeats.fence) then
+    perform 1 from fleet.hosts h where beats ? h.id order by h.id for no key update;
     update fleet.hosts h set heartbeat_at = b.value::timestamptz
       from jsonb_each_text(beats) as b
       where h.id = b.key and h.status <> 'TERMINATED' and (h.heartbeat_at is null or h.heartbeat_at < b.value::timestamptz);
