@@ -1,0 +1,89 @@
+import { agentRow, hostRow, imageRow, regionRow } from '../../src/hasura/rows.ts'
+import { MusterError } from '../../src/model/errors.ts'
+import type { FleetStore } from '../../src/store/fleet-store.ts'
+import type { FleetDatabase } from './fleet-database.ts'
+
+type LinkStore = Pick<
+  FleetStore,
+  | 'readHostByKeyHash'
+  | 'enrollHost'
+  | 'registerHost'
+  | 'reportAgents'
+  | 'flushHeartbeats'
+  | 'readHost'
+  | 'readRegion'
+>
+
+/** What the managers' streams need of a store, in plain SQL, with a switch that takes the database away. */
+export class SqlStore implements LinkStore {
+  readonly #fleet: FleetDatabase
+  isAway = false
+
+  constructor(fleet: FleetDatabase) {
+    this.#fleet = fleet
+  }
+
+  async readHostByKeyHash(keyHash: string) {
+    const where = `from fleet.hosts r where r.manager_key_hash = $1 and r.status <> 'TERMINATED'`
+    return (await this.#hosts(where, [keyHash]))[0]
+  }
+
+  async enrollHost(
+    { launchId, cloudId, keyHash, address }: Parameters<FleetStore['enrollHost']>[0],
+    fence: number,
+  ) {
+    const args = [launchId, cloudId, keyHash, address, fence]
+    return (await this.#hosts('from fleet.enroll_host($1, $2, $3, $4, $5) r', args))[0]
+  }
+
+  async registerHost(hostId: string, address: string, capacity: number, fence: number) {
+    const args = [hostId, address, capacity, fence]
+    return (await this.#hosts('from fleet.register_host($1, $2, $3, $4) r', args))[0]
+  }
+
+  async reportAgents(...[hostId, reports, isFull, fence]: Parameters<FleetStore['reportAgents']>) {
+    try {
+      const from = 'from fleet.report_agents($1, $2, $3, $4) r'
+      const rows = await this.#rows(from, [hostId, JSON.stringify(reports), isFull, fence])
+      return rows.map((row) => agentRow.parse(row))
+    } catch (error) {
+      if (error instanceof MusterError && error.code === 'database-refused') return undefined
+      throw error
+    }
+  }
+
+  async flushHeartbeats(beats: ReadonlyMap<string, number>, fence: number) {
+    const byHost = Object.fromEntries([...beats].map(([id, at]) => [id, new Date(at).toISOString()]))
+    await this.#rows('from fleet.flush_heartbeats($1, $2) r', [JSON.stringify(byHost), fence])
+  }
+
+  async readHost(hostId: string) {
+    const [host] = await this.#hosts('from fleet.hosts r where r.id = $1', [hostId])
+    return host === undefined ? undefined : { ...host, agents: [] }
+  }
+
+  async readRegion(regionId: string) {
+    const [region] = await this.#rows('from fleet.regions r where r.id = $1', [regionId])
+    const of = `r where r.region_id = $1`
+    return {
+      region: regionRow.parse(region),
+      images: (await this.#rows(`from fleet.images ${of}`, [regionId])).map((row) => imageRow.parse(row)),
+      hosts: await this.#hosts(`from fleet.hosts ${of} and r.status <> 'TERMINATED'`, [regionId]),
+      agents: (await this.#rows(`from fleet.agents ${of}`, [regionId])).map((row) => agentRow.parse(row)),
+    }
+  }
+
+  async #hosts(from: string, params: readonly unknown[]) {
+    return (await this.#rows(from, params)).map((row) => hostRow.parse(row))
+  }
+
+  async #rows(from: string, params: readonly unknown[]): Promise<readonly unknown[]> {
+    if (this.isAway) throw new MusterError('database-unavailable', 'away', { retryable: true })
+    try {
+      const rows = await this.#fleet.sql(`select to_jsonb(r) as row ${from}`, params)
+      return rows.map((row): unknown => row['row'])
+    } catch (error) {
+      throw new MusterError('database-refused', String(error), { cause: error })
+    }
+  }
+}
