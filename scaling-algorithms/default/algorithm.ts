@@ -4,13 +4,12 @@
  */
 import { countCapacity } from '../../src/model/capacity.ts'
 import { isTick } from '../../src/model/event.ts'
-
+import { fullestHostFirst } from '../../src/model/ranking.ts'
 import type { ScalingAlgorithm } from '../../src/model/scaling-algorithm.ts'
 import { planDrains } from './drains.ts'
 import { planLaunches } from './launches.ts'
 import type { DefaultOptions } from './options.ts'
 import { defaultOptions } from './options.ts'
-import { fullestHostFirst } from './rank.ts'
 
 export const algorithm: ScalingAlgorithm<DefaultOptions> = {
   name: 'default',

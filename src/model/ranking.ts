@@ -1,4 +1,4 @@
-import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
+import type { HostView, RegionSnapshot } from './snapshot.ts'
 
 /**
  * Ids of WAITING agents on ACTIVE hosts of the ACTIVE image, the fullest host's first (fewest WAITING agents, then id),
