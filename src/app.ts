@@ -9,7 +9,6 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 
 import type { Config, Environment } from '../config/load.ts'
-import { readSeed } from '../config/seed.ts'
 import { loadHostHandler } from '../host-handlers/index.ts'
 import { loadAlgorithm } from '../scaling-algorithms/index.ts'
 import { startApi } from './api/server.ts'
@@ -22,7 +21,7 @@ import type { HasuraClient } from './hasura/client.ts'
 import { createHasuraClient } from './hasura/client.ts'
 import { createChangeFeed } from './hasura/hasura-change-feed.ts'
 import { createHasuraStore } from './hasura/hasura-store.ts'
-import { seedOnce } from './hasura/seeding.ts'
+import { untilUsable } from './boot.ts'
 import type { Clock } from './lib/clock.ts'
 import { systemClock } from './lib/clock.ts'
 import type { ErrorReporter } from './lib/error-reporter.ts'
@@ -30,6 +29,7 @@ import type { FaultPoint } from './lib/fault-points.ts'
 import { killAt } from './lib/fault-points.ts'
 import { Health } from './lib/health.ts'
 import type { Logger } from './lib/logger.ts'
+import { withinDeadline } from './lib/within-deadline.ts'
 import { ManagerLink } from './manager-link/manager-link.ts'
 import { MusterError } from './model/errors.ts'
 import type { Cause } from './model/event.ts'
@@ -48,7 +48,6 @@ import { Mirror } from './store/mirror.ts'
 
 const projectDir = resolve(import.meta.dirname, '../config/hasura')
 const stopWithinMs = 10_000
-const schemaRetryMs = 1_000
 /** A manager's port may still be held for a moment by the daemon that went before. */
 const portPatienceMs = 3_000
 
@@ -329,7 +328,7 @@ function createDaemon(options: DaemonOptions): Daemon {
     wake,
     boot: async () => {
       health.set('lease', 'standby: another daemon is active')
-      fleetId = await untilUsable(options)
+      fleetId = await untilUsable({ ...options, seedFile: config.seedFile })
       if (options.stopping.aborted) return
       assigner.start()
       follower.start()
@@ -352,53 +351,16 @@ function createDaemon(options: DaemonOptions): Daemon {
   }
 }
 
-/** Wait for a database with our schema, then seed it; gives the fleet's id. */
-async function untilUsable({
-  config,
-  store,
-  client,
-  health,
-  clock,
-  logger,
-  stopping,
-}: DaemonOptions): Promise<string> {
-  while (!stopping.aborted) {
-    try {
-      await store.checkSchema()
-      if (config.seedFile !== undefined && (await seedOnce(client, readSeed(config.seedFile)))) {
-        logger.info({ file: config.seedFile }, 'seeded')
-      }
-      return await store.fleetId()
-    } catch (error) {
-      if (!(error instanceof MusterError) || error.code === 'config-invalid') throw error
-      if (health.cause?.includes(error.message) !== true) logger.error({ err: error }, 'not ready')
-      health.set('start', error.message)
-      await clock.sleep(schemaRetryMs, stopping).catch(() => undefined)
-    }
-  }
-  return ''
-}
-
 async function listen(link: ManagerLink, port: number, clock: Clock): Promise<void> {
   for (const startedAt = clock.now(); ;) {
     try {
-      return await link.start(port)
+      await link.start(port)
+      return
     } catch (error) {
       const isHeld = error instanceof MusterError && error.code === 'port-in-use'
       if (!isHeld || clock.now() - startedAt > portPatienceMs) throw error
       await clock.sleep(100)
     }
-  }
-}
-
-/** Each step in turn, whatever the one before came to, but never longer than `ms` in all. */
-async function withinDeadline(ms: number, steps: readonly (() => Promise<unknown>)[]): Promise<void> {
-  const deadline = AbortSignal.timeout(ms)
-  const expired = new Promise<void>((done) =>
-    deadline.addEventListener('abort', () => done(), { once: true }),
-  )
-  for (const step of steps) {
-    await Promise.race([step().catch(() => undefined), expired])
   }
 }
 

@@ -92,14 +92,19 @@ export class Daemon {
   }
 
   /** Start it, or start it again: same ports, same data. `environment` is for this start only. */
-  async start(until: 'ready' | 'alive' | 'spawned' = 'ready', environment: Record<string, string> = {}): Promise<void> {
+  async start(
+    until: 'ready' | 'alive' | 'spawned' = 'ready',
+    environment: Record<string, string> = {},
+  ): Promise<void> {
     const child = spawn(process.execPath, ['src/main.ts', 'run'], {
       env: { ...this.#environment, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#process = child
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => (this.#output = (this.#output + text).slice(-200_000)))
+      stream
+        .setEncoding('utf8')
+        .on('data', (text: string) => (this.#output = (this.#output + text).slice(-200_000)))
     }
     if (until === 'spawned') return
     await eventually(
@@ -157,7 +162,9 @@ export class Daemon {
     return this.fetch<T>(path, {
       method: 'POST',
       headers: {
-        ...(user === undefined ? { 'x-muster-admin-secret': adminSecret } : { authorization: `Bearer ${await tokenOf(user)}` }),
+        ...(user === undefined
+          ? { 'x-muster-admin-secret': adminSecret }
+          : { authorization: `Bearer ${await tokenOf(user)}` }),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
       },
@@ -169,7 +176,10 @@ export class Daemon {
   assign(user: string, options: { regions?: string[]; key?: string; waitMs?: number } = {}) {
     return this.post<AssignBody>('/v1/assign', {
       user,
-      body: { regions: options.regions ?? ['local/demo'], ...(options.waitMs === undefined ? {} : { wait_ms: options.waitMs }) },
+      body: {
+        regions: options.regions ?? ['local/demo'],
+        ...(options.waitMs === undefined ? {} : { wait_ms: options.waitMs }),
+      },
       ...(options.key === undefined ? {} : { headers: { 'idempotency-key': options.key } }),
     })
   }
@@ -209,9 +219,16 @@ export class Daemon {
       async () => {
         const hosts = await this.hosts()
         const free = await this.free()
-        return free.length === count && hosts.every((host) => host.status === 'ACTIVE' || host.status === 'UNRESPONSIVE')
+        return (
+          free.length === count &&
+          hosts.every((host) => host.status === 'ACTIVE' || host.status === 'UNRESPONSIVE')
+        )
       },
-      { timeoutMs, everyMs: 50, what: `${count} free agents and nothing on its way\n${this.#output.slice(-4000)}` },
+      {
+        timeoutMs,
+        everyMs: 50,
+        what: `${count} free agents and nothing on its way\n${this.#output.slice(-4000)}`,
+      },
     )
   }
 
@@ -228,7 +245,9 @@ export class Daemon {
     return Map.groupBy(found, (one) => one.cloudId)
   }
 
-  async decisions(query: string): Promise<readonly { kind: string; target: string | null; reason: string; repeats: number }[]> {
+  async decisions(
+    query: string,
+  ): Promise<readonly { kind: string; target: string | null; reason: string; repeats: number }[]> {
     const { body } = await this.get<{ decisions: never[] }>(`/v1/decisions?${query}`)
     return body.decisions
   }
@@ -282,7 +301,7 @@ export async function tokenOf(user: string, claims: Record<string, unknown> = {}
 export interface DataPath {
   readonly name: 'PGlite' | 'PostgreSQL'
   /** A database of its own, to be dropped. */
-  open(): Promise<{ readonly url: string | undefined; drop(): Promise<void> }>
+  readonly open: () => Promise<{ readonly url: string | undefined; drop(): Promise<void> }>
 }
 
 /** Both ways to have a database: every test of the daemon runs on each, but those that say why not. */

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 
 import type { Daemon } from '../../support/daemon.ts'
-import { dataPaths, startDaemon } from '../../support/daemon.ts'
+import { dataPaths, startDaemon, tokenOf } from '../../support/daemon.ts'
 import { eventually } from '../../support/eventually.ts'
 
 describe.each(dataPaths)('on $name', ({ name, open }) => {
@@ -11,7 +11,7 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
   let database: Awaited<ReturnType<typeof open>>
   const isMissing = name === 'PostgreSQL' && inject('postgresUrl') === ''
 
-  beforeAll(async ({}) => {
+  beforeAll(async () => {
     if (isMissing) return
     database = await open()
     daemon = await startDaemon(database.url === undefined ? {} : { databaseUrl: database.url })
@@ -41,19 +41,25 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
     expect(status).toBe(200)
     expect(body).toMatchObject({ region: 'local/demo', address: '127.0.0.1' })
     const answer = await fetch(`http://${body.address}:${body.port}/`)
-    expect(await answer.json()).toEqual({ agent_id: body.agent_id, session_id: body.session_id, user_id: 'ann' })
+    expect(await answer.json()).toEqual({
+      agent_id: body.agent_id,
+      session_id: body.session_id,
+      user_id: 'ann',
+    })
     await eventually(async () => (await agentOf(daemon, body.agent_id))?.status === 'RUNNING')
     await daemon.untilFree(4)
 
     const sessions = await daemon.fetch<{ sessions: unknown[] }>('/v1/sessions', {
-      headers: { authorization: `Bearer ${await (await import('../../support/daemon.ts')).tokenOf('ann')}` },
+      headers: { authorization: `Bearer ${await tokenOf('ann')}` },
     })
     expect(sessions.body.sessions).toHaveLength(1)
     expect((await daemon.assign('ann')).body.code).toBe('user-already-active')
     const release = await daemon.post('/v1/release', { user: 'ann', body: { session_id: body.session_id } })
     expect(release.status).toBeLessThan(300)
     await eventually(async () => (await agentOf(daemon, body.agent_id)) === undefined)
-    expect((await daemon.post('/v1/release', { user: 'ann', body: { session_id: body.session_id } })).status).toBe(404)
+    expect(
+      (await daemon.post('/v1/release', { user: 'ann', body: { session_id: body.session_id } })).status,
+    ).toBe(404)
   })
 
   it.skipIf(isMissing)('answers the same for the same Idempotency-Key, also at once', async () => {
@@ -64,24 +70,30 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
     await daemon.post('/v1/release', { user: 'ben', body: { session_id: first?.body.session_id } })
   })
 
-  it.skipIf(isMissing)('drains a host by GraphQL: replaced, its session finishes, its process ends, the reason is on record', async () => {
-    await daemon.untilFree(4)
-    const { body: seat } = await daemon.assign('cat')
-    await fetch(`http://${seat.address}:${seat.port}/`)
-    await daemon.graphql(
-      'mutation ($id: String!) { update_fleet_hosts_by_pk(pk_columns: {id: $id}, _set: {status: "DRAINING", reason: "kernel update"}) { id } }',
-      { id: seat.host_id },
-    )
-    await eventually(async () => (await daemon.free()).length >= 4, { timeoutMs: 20_000, what: 'a replacement' })
-    const still = (await daemon.hosts()).find((host) => host.id === seat.host_id)
-    expect(still).toMatchObject({ status: 'DRAINING' })
-    expect((await fetch(`http://${seat.address}:${seat.port}/`)).status).toBe(200)
-    await fetch(`http://${seat.address}:${seat.port}/end`, { method: 'POST' })
-    await untilEnded(daemon, seat.host_id)
-    const decisions = await daemon.decisions(`target=${seat.host_id}&limit=100`)
-    expect(decisions.find((decision) => decision.kind === 'terminate')?.reason).toMatch(/kernel update/)
-    await eventually(async () => ![...(await daemon.processes()).keys()].includes(still?.cloud_id ?? ''))
-  })
+  it.skipIf(isMissing)(
+    'drains a host by GraphQL: replaced, its session finishes, its process ends, the reason is on record',
+    async () => {
+      await daemon.untilFree(4)
+      const { body: seat } = await daemon.assign('cat')
+      await fetch(`http://${seat.address}:${seat.port}/`)
+      await daemon.graphql(
+        'mutation ($id: String!) { update_fleet_hosts_by_pk(pk_columns: {id: $id}, _set: {status: "DRAINING", reason: "kernel update"}) { id } }',
+        { id: seat.host_id },
+      )
+      await eventually(async () => (await daemon.free()).length >= 4, {
+        timeoutMs: 20_000,
+        what: 'a replacement',
+      })
+      const still = (await daemon.hosts()).find((host) => host.id === seat.host_id)
+      expect(still).toMatchObject({ status: 'DRAINING' })
+      expect((await fetch(`http://${seat.address}:${seat.port}/`)).status).toBe(200)
+      await fetch(`http://${seat.address}:${seat.port}/end`, { method: 'POST' })
+      await untilEnded(daemon, seat.host_id)
+      const decisions = await daemon.decisions(`target=${seat.host_id}&limit=100`)
+      expect(decisions.find((decision) => decision.kind === 'terminate')?.reason).toMatch(/kernel update/)
+      await eventually(async () => ![...(await daemon.processes()).keys()].includes(still?.cloud_id ?? ''))
+    },
+  )
 
   it.skipIf(isMissing || name === 'PGlite')('drains a host by plain SQL from outside', async () => {
     await daemon.untilFree(4)
@@ -94,17 +106,20 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
     await daemon.untilFree(4)
   })
 
-  it.skipIf(isMissing)('follows target_free_agents up and, on the tick, down; and obeys enabled', async () => {
-    await daemon.setRegion({ target_free_agents: 6 })
-    await daemon.untilFree(6)
-    await daemon.setRegion({ target_free_agents: 2 })
-    await daemon.untilFree(2)
-    await daemon.setRegion({ enabled: false })
-    await eventually(async () => (await daemon.assign('dan')).body.code === 'region-not-enabled')
-    expect(await daemon.free()).toHaveLength(2)
-    await daemon.setRegion({ enabled: true, target_free_agents: 4 })
-    await daemon.untilFree(4)
-  })
+  it.skipIf(isMissing)(
+    'follows target_free_agents up and, on the tick, down; and obeys enabled',
+    async () => {
+      await daemon.setRegion({ target_free_agents: 6 })
+      await daemon.untilFree(6)
+      await daemon.setRegion({ target_free_agents: 2 })
+      await daemon.untilFree(2)
+      await daemon.setRegion({ enabled: false })
+      await eventually(async () => (await daemon.assign('dan')).body.code === 'region-not-enabled')
+      expect(await daemon.free()).toHaveLength(2)
+      await daemon.setRegion({ enabled: true, target_free_agents: 4 })
+      await daemon.untilFree(4)
+    },
+  )
 
   it.skipIf(isMissing)('waits for capacity first come first served, and counts those who wait', async () => {
     await daemon.setRegion({ target_free_agents: 0, min_hosts: 0 })
@@ -116,21 +131,24 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
     await daemon.untilFree(4)
   })
 
-  it.skipIf(isMissing)('shows its figures, and stops cleanly with hosts and sessions left running', async () => {
-    const { body: regions } = await daemon.get<{ regions: Record<string, unknown>[] }>('/v1/regions')
-    expect(regions.regions[0]).toMatchObject({ id: 'local/demo', free: 4, target: 4 })
-    expect((await daemon.get<string>('/metrics')).body).toMatch(/muster_/)
-    const { body: seat } = await daemon.assign('fay')
-    await fetch(`http://${seat.address}:${seat.port}/`)
-    await daemon.untilFree(4)
-    const before = new Set((await daemon.processes()).keys())
-    expect(await daemon.signal('SIGTERM')).toBe(0)
-    expect(new Set((await daemon.processes()).keys())).toEqual(before)
-    await daemon.start()
-    expect((await fetch(`http://${seat.address}:${seat.port}/`)).status).toBe(200)
-    await daemon.untilFree(4)
-    expect(new Set((await daemon.processes()).keys())).toEqual(before)
-  })
+  it.skipIf(isMissing)(
+    'shows its figures, and stops cleanly with hosts and sessions left running',
+    async () => {
+      const { body: regions } = await daemon.get<{ regions: Record<string, unknown>[] }>('/v1/regions')
+      expect(regions.regions[0]).toMatchObject({ id: 'local/demo', free: 4, target: 4 })
+      expect((await daemon.get<string>('/metrics')).body).toMatch(/muster_/)
+      const { body: seat } = await daemon.assign('fay')
+      await fetch(`http://${seat.address}:${seat.port}/`)
+      await daemon.untilFree(4)
+      const before = new Set((await daemon.processes()).keys())
+      expect(await daemon.signal('SIGTERM')).toBe(0)
+      expect(new Set((await daemon.processes()).keys())).toEqual(before)
+      await daemon.start()
+      expect((await fetch(`http://${seat.address}:${seat.port}/`)).status).toBe(200)
+      await daemon.untilFree(4)
+      expect(new Set((await daemon.processes()).keys())).toEqual(before)
+    },
+  )
 })
 
 async function agentOf(daemon: Daemon, id: string) {

@@ -1,0 +1,39 @@
+import { resolve } from 'node:path'
+
+import { loadConfig, readEnvironment } from '../../config/load.ts'
+import { serveProject } from '../embedded/cli-command.ts'
+import { createLogger } from '../lib/logger.ts'
+
+/** Serve any Hasura project's folder until a signal. */
+export async function graphql(options: {
+  project: string
+  port: number
+  database?: string
+  data?: string
+}): Promise<void> {
+  const { DATABASE_URL: _, HASURA_GRAPHQL_ENDPOINT: __, ...environment } = readEnvironment()
+  const config = loadConfig(environment, { generate: true })
+  const stopping = new AbortController()
+  process.on('SIGINT', () => stopping.abort())
+  process.on('SIGTERM', () => stopping.abort())
+  const logger = createLogger({
+    level: config.settings.LOG_LEVEL,
+    pretty: config.settings.MUSTER_LOG_FORMAT === 'pretty',
+  })
+  const database =
+    options.database === undefined
+      ? ({ kind: 'pglite', dataDir: resolve(options.data ?? resolve(config.dataDir, 'graphql')) } as const)
+      : ({ kind: 'postgres', url: options.database, poolSize: config.settings.MUSTER_DATABASE_POOL } as const)
+  await serveProject(
+    {
+      projectDir: resolve(options.project),
+      database,
+      host: '127.0.0.1',
+      port: options.port,
+      adminSecret: config.adminSecret,
+      logger,
+    },
+    stopping.signal,
+    ({ url }) => process.stdout.write(`GraphQL  ${url}\n`),
+  )
+}
