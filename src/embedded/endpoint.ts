@@ -1,0 +1,176 @@
+/**
+ * The embedded endpoint: Hasura's GraphQL API over a project directory (migrations and metadata) and a PostgreSQL, in
+ * process (PGlite) or anywhere. It knows nothing of fleets: the daemon is a client of it like any other.
+ */
+import pRetry, { AbortError } from 'p-retry'
+
+import { systemClock } from '../lib/clock.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Logger } from '../lib/logger.ts'
+import { MusterError } from '../model/errors.ts'
+import { readCatalog } from './catalog/introspection.ts'
+import type { Database } from './database/database.ts'
+import { SqlError } from './database/database.ts'
+import { openPgliteDatabase } from './database/pglite/pglite-database.ts'
+import { createPostgresDatabase } from './database/postgres-database.ts'
+import { createExecutor } from './execution/executor.ts'
+import { adminRole } from './execution/session.ts'
+import { installChangeTriggers } from './live/change-triggers.ts'
+import { startLiveQueries } from './live/live-queries.ts'
+import { readProject } from './project/metadata.ts'
+import { migrate } from './project/migrations.ts'
+import { buildApi } from './schema/build-api.ts'
+import type { Api } from './schema/api-model.ts'
+import { buildSchema } from './schema/build-schema.ts'
+import { adminSecretAuthentication } from './server/authentication.ts'
+import type { Role } from './server/graphql-service.ts'
+import { createGraphqlService } from './server/graphql-service.ts'
+import { createRequestListener, graphqlPath, listen, newServer } from './server/http-server.ts'
+import { acceptSockets } from './server/sockets.ts'
+
+export type DatabaseChoice =
+  | { readonly kind: 'pglite'; readonly dataDir: string }
+  | { readonly kind: 'postgres'; readonly url: string; readonly poolSize?: number }
+
+export interface EmbeddedOptions {
+  /** A Hasura project (config version 3): `config.yaml`, `metadata/`, `migrations/`. */
+  readonly projectDir: string
+  readonly database: DatabaseChoice
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly adminSecret: string
+  readonly logger: Logger
+  readonly clock?: Clock
+  /** Write bigint, numeric and float8 as text, as HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES does. Default false. */
+  readonly stringifyNumerics?: boolean
+  /** What closes a socket with a wrong secret: 4403, or 4400 as engines until 2.16. Default 4403. */
+  readonly authCloseCode?: 4400 | 4403
+  /** How long a server that does not answer is waited for at start, in milliseconds. Default 30,000. */
+  readonly startTimeoutMs?: number
+  /** Ends a start under way. */
+  readonly signal?: AbortSignal
+}
+
+export interface EmbeddedEndpoint {
+  /** `http://host:port/v1/graphql` */
+  readonly url: string
+  readonly port: number
+  /** The first migration was applied by this start. */
+  readonly databaseWasNew: boolean
+  readonly appliedMigrations: readonly string[]
+  stop(): Promise<void>
+}
+
+/**
+ * Opens the database, migrates it and serves it.
+ *
+ * @throws MusterError `port-in-use`, `data-directory-locked`, `data-directory-unusable`, `database-unavailable` (no
+ * answer within `startTimeoutMs`), `database-refused` (wrong password, no such database, a migration that fails),
+ * `config-invalid` (the project directory)
+ */
+export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedEndpoint> {
+  const { logger, clock = systemClock, host = '127.0.0.1' } = options
+  const project = await readProject(options.projectDir)
+  if (project.ignored.length > 0)
+    logger.warn({ ignored: project.ignored }, 'the project has parts that are not served')
+  const database = await openDatabase(options, clock)
+  const closers: (() => Promise<void>)[] = [() => database.close()]
+  const stop = async (): Promise<void> => {
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
+  }
+  try {
+    const { databaseWasNew, applied } = await migrate(database, project.migrationsDirectory)
+    const catalog = await readCatalog(database, {
+      tables: project.tables.map(({ table }) => table),
+      functions: project.functions.map(({ function: name }) => name),
+    })
+    await installChangeTriggers(database, catalog)
+    const roleOf = createRoles(buildApi(project, catalog), database, options.stringifyNumerics ?? false)
+    const live = await startLiveQueries(database, clock, logger)
+    closers.push(() => live.stop())
+
+    const authenticate = adminSecretAuthentication(options.adminSecret)
+    const service = createGraphqlService({ roleOf: ({ role }) => roleOf(role), live, logger })
+    const server = newServer(createRequestListener({ authenticate, service, logger }))
+    const sockets = acceptSockets(server, {
+      authenticate,
+      service,
+      clock,
+      authCloseCode: options.authCloseCode ?? 4403,
+    })
+    const port = await listen(server, host, options.port)
+    closers.push(
+      () =>
+        new Promise((resolve) => {
+          // Requests under way are answered; connections without one are closed.
+          server.close(() => resolve())
+          sockets.stop()
+          server.closeIdleConnections()
+        }),
+    )
+    const url = `http://${host}:${port}${graphqlPath}`
+    logger.info(
+      { url, database: database.kind, tables: catalog.tables.length, migrations: applied },
+      database.kind === 'pglite'
+        ? 'GraphQL is served from the embedded database: one node, and it does not survive a power cut (it never fsyncs)'
+        : 'GraphQL is served',
+    )
+    return { url, port, databaseWasNew, appliedMigrations: applied, stop }
+  } catch (error) {
+    await stop()
+    throw toStartError(error)
+  }
+}
+
+async function openDatabase(options: EmbeddedOptions, clock: Clock): Promise<Database> {
+  const { database: choice, logger, startTimeoutMs = 30_000 } = options
+  if (choice.kind === 'pglite') return await openPgliteDatabase({ dataDir: choice.dataDir, clock, logger })
+  const { url, poolSize } = choice
+  const database = createPostgresDatabase({ url, logger, ...(poolSize === undefined ? {} : { poolSize }) })
+  const began = clock.now()
+  try {
+    await pRetry(
+      async () => {
+        await database.query('select 1::text').catch((error: unknown) => {
+          if (error instanceof MusterError && error.retryable && clock.now() - began < startTimeoutMs)
+            throw error
+          throw new AbortError(error instanceof Error ? error : String(error))
+        })
+      },
+      {
+        retries: Number.POSITIVE_INFINITY,
+        minTimeout: 100,
+        maxTimeout: 1_000,
+        onFailedAttempt: ({ error, attemptNumber }) => {
+          if (attemptNumber === 1) logger.warn({ reason: error.message }, 'waiting for the database')
+        },
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      },
+    )
+    return database
+  } catch (error) {
+    await database.close()
+    throw toStartError(error)
+  }
+}
+
+/** At start there is nobody else to answer to: a refusal is the operator's, in words. */
+function toStartError(error: unknown): unknown {
+  if (!(error instanceof SqlError)) return error
+  return new MusterError('database-refused', `the database refuses: ${error.message} (${error.sqlState})`, {
+    cause: error,
+  })
+}
+
+/** Each role's schema is built when it first asks. */
+function createRoles(api: Api, database: Database, stringifyNumerics: boolean): (role: string) => Role {
+  const build = (of: Api): Role => {
+    const roleSchema = buildSchema(of)
+    return { roleSchema, executor: createExecutor({ database, roleSchema, stringifyNumerics }) }
+  }
+  const admin = build(api)
+  let nobody: Role | undefined
+  return (role) => (role === adminRole ? admin : (nobody ??= build({ tables: [], functions: [] })))
+}

@@ -1,0 +1,50 @@
+/** Whether a document fits a schema, told in Hasura's words. */
+import { GraphQLError, NoUnusedFragmentsRule, NoUnusedVariablesRule, specifiedRules, validate } from 'graphql'
+import type { DocumentNode, GraphQLSchema } from 'graphql'
+
+import { HasuraError } from './hasura-error.ts'
+import { pathOf } from './request-path.ts'
+
+/** Hasura does not mind what is defined and not used. */
+const rules = specifiedRules.filter(
+  (rule) => rule !== NoUnusedFragmentsRule && rule !== NoUnusedVariablesRule,
+)
+
+/** graphql-js's words and Hasura's: `$1`… are the names in them. */
+const translations: readonly (readonly [RegExp, string, suffix?: string])[] = [
+  [/^Cannot query field "(.+?)" on type "(.+?)"/, "field '$1' not found in type: '$2'"],
+  [/^Field "(.+?)" is not defined by type "(.+?)"/, "field '$1' not found in type: '$2'"],
+  [/^Unknown argument "(.+?)" on field ".+?\.(.+?)"/, "'$2' has no argument named '$1'"],
+  [/^Field ".+?" argument "(.+?)" of type ".+?" is required/, "missing required field '$1'", '.args.$1'],
+  [/^Field "(.+?)\.(.+?)" of required type ".+?" was not provided/, "missing required field '$2'", '.$2'],
+  [/^Field "(.+?)" of type "(.+?)" must have a selection of subfields/, "missing selection set for '$2'"],
+  [/^Field "(.+?)" must not have a selection/, 'unexpected subselection set for non-object field'],
+  [/^Variable "\$(.+?)" is not defined/, "unbound variable '$1'"],
+  [
+    /^Variable "\$(.+?)" of type "(.+?)" used in position expecting type "(.+?)"/,
+    "variable '$1' is declared as '$2', but used where '$3' is expected",
+  ],
+  [/^Value "(.+?)" does not exist in "(.+?)" enum/, "unexpected value '$1' for enum: '$2'"],
+  [/^Unknown type "(.+?)"/, "no such type exists in the schema: '$1'"],
+  [/^Unknown fragment "(.+?)"/, "reference to undefined fragment '$1'"],
+]
+
+/** @throws HasuraError `validation-failed` for the first fault */
+export function validateDocument(schema: GraphQLSchema, document: DocumentNode): void {
+  const [error] = validate(schema, document, rules, { maxErrors: 1 })
+  if (error !== undefined) throw refusalOf(error, document)
+}
+
+/** A fault that graphql-js found, in a document or in the values of its variables. */
+export function refusalOf(error: GraphQLError, document: DocumentNode): HasuraError {
+  const node = error.nodes?.[0]
+  const path = node === undefined ? '$' : pathOf(document, node)
+  for (const [pattern, words, suffix] of translations) {
+    const match = pattern.exec(error.message)
+    if (match === null) continue
+    const fill = (text: string): string =>
+      text.replaceAll(/\$(\d)/g, (_all, index: string) => match[Number(index)] ?? '')
+    return new HasuraError('validation-failed', fill(words), `${path}${fill(suffix ?? '')}`, error)
+  }
+  return new HasuraError('validation-failed', error.message, path, error)
+}

@@ -1,0 +1,126 @@
+/** One look at the database that is repeated, and those who hear what it gives. */
+import { createHash } from 'node:crypto'
+
+import type { TextRow } from '../database/database.ts'
+import type { HasuraError } from '../execution/hasura-error.ts'
+import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
+import type { LiveSubscription, Look, StreamSubscription } from './subscription.ts'
+
+export interface Follower {
+  /** A whole `{"data": …}`. */
+  next(text: string): void
+  error(error: HasuraError): void
+  /** Whether what it was sent before has not left yet: it is then told less often, and the newest. */
+  isBehind(): boolean
+}
+
+export interface Watch {
+  readonly sources: ReadonlySet<string>
+  /** Look soon; a look under way does not count, since it may have read before the change. */
+  wake(): void
+}
+
+/** Runs `look` at once when idle; wakes that come meanwhile are merged into one more run. */
+function createWaker(look: () => Promise<void>): () => void {
+  let isRunning = false
+  let isWanted = false
+  const run = async (): Promise<void> => {
+    isRunning = true
+    while (isWanted) {
+      isWanted = false
+      await look()
+    }
+    isRunning = false
+  }
+  return () => {
+    isWanted = true
+    if (!isRunning) void run()
+  }
+}
+
+const digest = (text: string): string => createHash('sha1').update(text).digest('base64')
+
+/** A live query: its whole answer whenever that is another than before. */
+export class LiveWatch implements Watch {
+  readonly sources: ReadonlySet<string>
+  readonly wake: () => void
+  readonly #followers = new Map<Follower, string | undefined>()
+
+  constructor(subscription: LiveSubscription, look: () => Promise<TextRow | undefined>) {
+    this.sources = subscription.sources
+    this.wake = createWaker(async () => {
+      try {
+        const text = subscription.message(await look())
+        this.#tell(text)
+      } catch (error) {
+        this.#fail(hasuraErrorOf(error))
+      }
+    })
+  }
+
+  /** The newcomer hears the answer as it is now, whether or not it changes. */
+  add(follower: Follower): void {
+    this.#followers.set(follower, undefined)
+    this.wake()
+  }
+
+  /** Gives how many are left. */
+  remove(follower: Follower): number {
+    this.#followers.delete(follower)
+    return this.#followers.size
+  }
+
+  #tell(text: string): void {
+    const hash = digest(text)
+    for (const [follower, told] of this.#followers) {
+      // Who is behind is told the newest at a later look.
+      if (told === hash || follower.isBehind()) continue
+      this.#followers.set(follower, hash)
+      follower.next(text)
+    }
+  }
+
+  #fail(error: HasuraError): void {
+    for (const follower of this.#followers.keys()) {
+      // What is told next is told even if it is what it was before the error.
+      this.#followers.set(follower, undefined)
+      if (!follower.isBehind()) follower.error(error)
+    }
+  }
+}
+
+/** A stream: the rows beyond its cursor, which it moves itself. */
+export class StreamWatch implements Watch {
+  readonly sources: ReadonlySet<string>
+  readonly wake: () => void
+  #cursor: string | undefined
+  #isEnded = false
+
+  constructor(
+    subscription: StreamSubscription,
+    follower: Follower,
+    look: (look: Look) => Promise<TextRow | undefined>,
+  ) {
+    this.sources = subscription.sources
+    this.wake = createWaker(async () => {
+      if (this.#isEnded || follower.isBehind()) return
+      try {
+        const message = subscription.message(await look(subscription.lookFrom(this.#cursor)))
+        if (message === undefined || this.isEnded()) return
+        this.#cursor = message.cursor
+        follower.next(message.text)
+        if (message.isFull) this.wake()
+      } catch (error) {
+        if (!this.isEnded()) follower.error(hasuraErrorOf(error))
+      }
+    })
+  }
+
+  end(): void {
+    this.#isEnded = true
+  }
+
+  isEnded(): boolean {
+    return this.#isEnded
+  }
+}

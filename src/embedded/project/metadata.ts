@@ -1,0 +1,137 @@
+/**
+ * A Hasura project's metadata (config v3), as far as it is served: tracked tables and functions with their names and
+ * relationships. What a project has beyond that is named in `ignored`, so that its owner is told.
+ */
+import { access } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+
+import { z } from 'zod'
+
+import { check, invalid, readYaml } from './yaml-file.ts'
+
+const name = z.string().min(1)
+/** `{name, schema}`; a bare name is in schema `public`. */
+const qualifiedName = z.union([
+  name.transform((text) => ({ name: text, schema: 'public' })),
+  z.object({ name, schema: name.default('public') }),
+])
+
+const manualConfiguration = z.object({
+  remote_table: qualifiedName,
+  column_mapping: z.record(name, name),
+})
+const columnList = z.union([name.transform((column) => [column]), z.array(name).min(1)])
+const columnsOfTable = z.union([
+  z
+    .object({ column: name, table: qualifiedName })
+    .transform(({ column, table }) => ({ columns: [column], table })),
+  z.object({ columns: z.array(name).min(1), table: qualifiedName }),
+])
+const objectRelationship = z.object({
+  name,
+  using: z.union([
+    // This table's columns; or, for one-to-one, the other table's.
+    z.object({ foreign_key_constraint_on: z.union([columnsOfTable, columnList]) }),
+    z.object({ manual_configuration: manualConfiguration }),
+  ]),
+})
+const arrayRelationship = z.object({
+  name,
+  using: z.union([
+    z.object({ foreign_key_constraint_on: columnsOfTable }),
+    z.object({ manual_configuration: manualConfiguration }),
+  ]),
+})
+const rootFieldName = z.union([name, z.object({ name: name.optional() }).transform((field) => field.name)])
+
+const trackedTable = z.object({
+  table: qualifiedName,
+  object_relationships: z.array(objectRelationship).default([]),
+  array_relationships: z.array(arrayRelationship).default([]),
+  configuration: z
+    .object({
+      custom_name: name.optional(),
+      custom_root_fields: z.record(z.string(), rootFieldName.nullable()).default({}),
+      custom_column_names: z.record(z.string(), name).default({}),
+      column_config: z.record(z.string(), z.object({ custom_name: name.optional() })).default({}),
+    })
+    .default({ custom_root_fields: {}, custom_column_names: {}, column_config: {} }),
+})
+const trackedFunction = z.object({
+  function: qualifiedName,
+  configuration: z
+    .object({
+      exposed_as: z.enum(['query', 'mutation']).optional(),
+      custom_name: name.optional(),
+      session_argument: name.optional(),
+    })
+    .default({}),
+})
+const database = z.object({
+  name,
+  kind: z.string().default('postgres'),
+  tables: z.array(trackedTable).default([]),
+  functions: z.array(trackedFunction).default([]),
+})
+const projectConfig = z.object({
+  version: z.literal(3, { error: 'only projects of version 3 are read' }).or(z.literal(2)),
+  metadata_directory: z.string().default('metadata'),
+  migrations_directory: z.string().default('migrations'),
+})
+
+export type QualifiedName = z.output<typeof qualifiedName>
+export type TrackedTable = z.output<typeof trackedTable>
+export type TrackedFunction = z.output<typeof trackedFunction>
+export type ObjectRelationship = z.output<typeof objectRelationship>
+export type ArrayRelationship = z.output<typeof arrayRelationship>
+
+export interface Project {
+  readonly tables: readonly TrackedTable[]
+  readonly functions: readonly TrackedFunction[]
+  /** `migrations/<name of the database>`, whether or not it is there. */
+  readonly migrationsDirectory: string
+  /** Parts of the metadata that have content and are not served. */
+  readonly ignored: readonly string[]
+}
+
+const unserved = [
+  'actions',
+  'remote_schemas',
+  'cron_triggers',
+  'rest_endpoints',
+  'query_collections',
+] as const
+
+/** @throws MusterError `config-invalid` that names the file at fault. */
+export async function readProject(directory: string): Promise<Project> {
+  const configPath = join(directory, 'config.yaml')
+  const config = check(projectConfig, await readYaml(configPath), configPath)
+  const metadata = join(directory, config.metadata_directory)
+  const path = join(metadata, 'databases', 'databases.yaml')
+  const databases = check(z.array(database), await readYaml(path), path)
+  const [served, ...others] = databases
+  if (served === undefined || others.length > 0 || served.kind !== 'postgres') {
+    throw invalid(path, ['one database of kind postgres is served: there must be exactly one'])
+  }
+  return {
+    tables: served.tables,
+    functions: served.functions,
+    migrationsDirectory: join(directory, config.migrations_directory, served.name),
+    ignored: await findUnserved(metadata),
+  }
+}
+
+async function findUnserved(metadata: string): Promise<string[]> {
+  const found: string[] = []
+  for (const part of unserved) {
+    const path = join(metadata, `${part}.yaml`)
+    const isThere = await access(path).then(
+      () => true,
+      () => false,
+    )
+    const value = isThere ? await readYaml(path) : undefined
+    const content = part === 'actions' ? (value as { actions?: unknown } | null)?.actions : value
+    if (Array.isArray(content) && content.length > 0) found.push(`${basename(dirname(path))}/${part}.yaml`)
+  }
+  return found
+}

@@ -1,0 +1,172 @@
+/** The metadata laid over the catalog. */
+import type { Catalog, ForeignKey, Table } from '../catalog/catalog.ts'
+import { keyOf } from '../catalog/catalog.ts'
+import { MusterError } from '../../model/errors.ts'
+import type {
+  ArrayRelationship,
+  ObjectRelationship,
+  Project,
+  QualifiedName,
+  TrackedFunction,
+  TrackedTable,
+} from '../project/metadata.ts'
+import type { Api, ApiColumn, ApiFunction, ApiTable, Relationship, RootFieldNames } from './api-model.ts'
+
+type Mutable<T> = T extends ReadonlyMap<infer K, infer V> ? Map<K, V> : never
+type Join = readonly { readonly here: string; readonly there: string }[]
+
+/** @throws MusterError `config-invalid` that lists every relationship or function that does not fit. */
+export function buildApi(project: Project, catalog: Catalog): Api {
+  const catalogTables = new Map(catalog.tables.map((table) => [keyOf(table), table]))
+  const tables = new Map<string, ApiTable>()
+  for (const tracked of project.tables) {
+    const table = catalogTables.get(keyOf(tracked.table))
+    if (table !== undefined) tables.set(keyOf(table), apiTable(tracked, table))
+  }
+  const faults: string[] = []
+  for (const tracked of project.tables) {
+    const here = tables.get(keyOf(tracked.table))
+    if (here === undefined) continue
+    const relationships = here.relationships as Mutable<typeof here.relationships>
+    const add = (
+      relationship: ObjectRelationship | ArrayRelationship,
+      kind: Relationship['kind'],
+      join: { target: QualifiedName; on: Join; isNullable: boolean } | undefined,
+    ): void => {
+      const target = join === undefined ? undefined : tables.get(keyOf(join.target))
+      if (join === undefined || target === undefined) {
+        faults.push(`${keyOf(here.table)}: relationship ${relationship.name} leads to no tracked table`)
+      } else if (here.columns.has(relationship.name) || relationships.has(relationship.name)) {
+        faults.push(`${keyOf(here.table)}: the name of relationship ${relationship.name} is taken`)
+      } else {
+        const { on, isNullable } = join
+        relationships.set(relationship.name, { name: relationship.name, kind, target, on, isNullable })
+      }
+    }
+    for (const relationship of tracked.object_relationships) {
+      add(relationship, 'object', objectJoin(relationship, here.table, catalogTables))
+    }
+    for (const relationship of tracked.array_relationships) {
+      add(relationship, 'array', arrayJoin(relationship, here.table, catalogTables))
+    }
+  }
+  const functions: ApiFunction[] = []
+  const catalogFunctions = new Map(catalog.functions.map((each) => [keyOf(each), each]))
+  for (const tracked of project.functions) {
+    const found = catalogFunctions.get(keyOf(tracked.function))
+    const returns = found?.returns === undefined ? undefined : tables.get(keyOf(found.returns))
+    if (found === undefined) continue
+    if (returns === undefined) faults.push(`function ${keyOf(found)} does not return a tracked table`)
+    else functions.push(apiFunction(tracked, found, returns))
+  }
+  if (faults.length > 0) {
+    throw new MusterError('config-invalid', `the metadata does not fit the database: ${faults.join('; ')}`, {
+      details: faults,
+    })
+  }
+  return { tables: [...tables.values()], functions }
+}
+
+function apiTable(tracked: TrackedTable, table: Table): ApiTable {
+  const { configuration } = tracked
+  const name = configuration.custom_name ?? defaultName(table)
+  const columns = table.columns.map((column): ApiColumn => {
+    const custom = configuration.column_config[column.name]?.custom_name
+    return { name: custom ?? configuration.custom_column_names[column.name] ?? column.name, column }
+  })
+  const primaryKey = table.primaryKey.flatMap((key) => columns.filter(({ column }) => column.name === key))
+  const byDefault: RootFieldNames = {
+    select: name,
+    select_by_pk: `${name}_by_pk`,
+    select_aggregate: `${name}_aggregate`,
+    select_stream: `${name}_stream`,
+    insert: `insert_${name}`,
+    insert_one: `insert_${name}_one`,
+    update: `update_${name}`,
+    update_by_pk: `update_${name}_by_pk`,
+    update_many: `update_${name}_many`,
+    delete: `delete_${name}`,
+    delete_by_pk: `delete_${name}_by_pk`,
+  }
+  const custom = Object.entries(configuration.custom_root_fields).filter(
+    ([, value]) => typeof value === 'string',
+  )
+  return {
+    name,
+    table,
+    columns: new Map(columns.map((column) => [column.name, column])),
+    relationships: new Map(),
+    primaryKey,
+    rootFields: { ...byDefault, ...Object.fromEntries(custom) },
+  }
+}
+
+/** A name of schema `public` stands alone; others bear their schema. */
+const defaultName = ({ schema, name }: QualifiedName): string =>
+  schema === 'public' ? name : `${schema}_${name}`
+
+function apiFunction(
+  tracked: TrackedFunction,
+  found: ApiFunction['function'],
+  returns: ApiTable,
+): ApiFunction {
+  return {
+    name: tracked.configuration.custom_name ?? defaultName(found),
+    function: found,
+    exposedAs: tracked.configuration.exposed_as ?? (found.isVolatile ? 'mutation' : 'query'),
+    returns,
+    arguments: found.arguments.map((argument, index) => ({
+      name: argument.name === '' ? `arg_${index + 1}` : argument.name,
+      sqlName: argument.name === '' ? undefined : argument.name,
+      type: argument.type,
+      hasDefault: argument.hasDefault,
+    })),
+  }
+}
+
+type Tables = ReadonlyMap<string, Table>
+
+function objectJoin({ using }: ObjectRelationship, here: Table, tables: Tables) {
+  if ('manual_configuration' in using) return manualJoin(using.manual_configuration, true)
+  const by = using.foreign_key_constraint_on
+  if ('table' in by) return reverseJoin(by, here, tables)
+  const key = here.foreignKeys.find((each) => sameNames(each.columns, by))
+  if (key === undefined) return undefined
+  const isNullable = here.columns.some(
+    ({ name, isNullable: mayBeNull }) => mayBeNull && key.columns.includes(name),
+  )
+  return {
+    target: { schema: key.foreignSchema, name: key.foreignTable },
+    on: key.columns.map((column, place) => ({ here: column, there: key.foreignColumns[place] ?? column })),
+    isNullable,
+  }
+}
+
+function arrayJoin({ using }: ArrayRelationship, here: Table, tables: Tables) {
+  if ('manual_configuration' in using) return manualJoin(using.manual_configuration, false)
+  return reverseJoin(using.foreign_key_constraint_on, here, tables)
+}
+
+/** Through the other table's foreign key to this one. */
+function reverseJoin(by: { columns: readonly string[]; table: QualifiedName }, here: Table, tables: Tables) {
+  const leadsHere = (key: ForeignKey): boolean =>
+    key.foreignSchema === here.schema && key.foreignTable === here.name && sameNames(key.columns, by.columns)
+  const key = tables.get(keyOf(by.table))?.foreignKeys.find(leadsHere)
+  if (key === undefined) return undefined
+  return {
+    target: by.table,
+    on: key.columns.map((column, place) => ({ here: key.foreignColumns[place] ?? column, there: column })),
+    isNullable: true,
+  }
+}
+
+function manualJoin(
+  manual: { remote_table: QualifiedName; column_mapping: Readonly<Record<string, string>> },
+  isNullable: boolean,
+) {
+  const on = Object.entries(manual.column_mapping).map(([column, there]) => ({ here: column, there }))
+  return { target: manual.remote_table, on, isNullable }
+}
+
+const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((name) => b.includes(name))

@@ -1,0 +1,199 @@
+/** The types for reading one table: its object, filter, order, aggregate and stream cursor. */
+import {
+  GraphQLBoolean,
+  GraphQLEnumType,
+  GraphQLFloat,
+  GraphQLInt,
+  GraphQLList,
+  GraphQLNonNull,
+  GraphQLObjectType,
+  GraphQLString,
+} from 'graphql'
+import type {
+  GraphQLEnumType as EnumType,
+  GraphQLFieldConfig,
+  GraphQLFieldConfigArgumentMap,
+  GraphQLInputObjectType,
+  GraphQLOutputType,
+} from 'graphql'
+
+import { aggregatesOf } from '../sql/aggregates.ts'
+import type { ApiColumn, ApiTable, Relationship } from './api-model.ts'
+import { isJson } from './scalars.ts'
+import type { InputFields, TypeRegistry } from './type-registry.ts'
+import { listOf, required } from './type-registry.ts'
+
+export interface TableTypes {
+  object(table: ApiTable): GraphQLObjectType
+  aggregate(table: ApiTable): GraphQLObjectType
+  boolExp(table: ApiTable): GraphQLInputObjectType
+  selectColumn(table: ApiTable): EnumType | undefined
+  cursor(table: ApiTable): GraphQLInputObjectType
+  /** `where`, `order_by`, `limit`, `offset`, `distinct_on`. */
+  selectArguments(table: ApiTable): GraphQLFieldConfigArgumentMap
+}
+
+export interface TypeOptions {
+  /** Write bigint, numeric and float8 as text. */
+  readonly stringifyNumerics: boolean
+}
+
+export function createTableTypes(types: TypeRegistry): TableTypes {
+  const self: TableTypes = {
+    object: (table) =>
+      types.named(table.name, (name) => {
+        return new GraphQLObjectType({
+          name,
+          ...describedBy(table.table.comment),
+          fields: () => ({
+            ...mapFields(table.columns.values(), columnField),
+            ...Object.fromEntries([...table.relationships.values()].flatMap(relationshipFields)),
+          }),
+        })
+      }),
+
+    boolExp: (table) =>
+      types.input(`${table.name}_bool_exp`, () => {
+        const own = self.boolExp(table)
+        return {
+          _and: { type: listOf(own) },
+          _not: { type: own },
+          _or: { type: listOf(own) },
+          ...mapFields(table.columns.values(), ({ column }) => ({ type: types.comparison(column.type) })),
+          ...mapFields(table.relationships.values(), ({ target }) => ({ type: self.boolExp(target) })),
+        }
+      }),
+
+    selectColumn: (table) => types.enumOf(`${table.name}_select_column`, table.columns.keys()),
+
+    selectArguments: (table) => {
+      const column = self.selectColumn(table)
+      return {
+        ...(column === undefined ? {} : { distinct_on: { type: listOf(column) } }),
+        limit: { type: GraphQLInt },
+        offset: { type: GraphQLInt },
+        order_by: { type: listOf(orderBy(table)) },
+        where: { type: self.boolExp(table) },
+      }
+    },
+
+    cursor: (table) =>
+      types.input(`${table.name}_stream_cursor_input`, () => ({
+        initial_value: {
+          type: required(
+            types.input(`${table.name}_stream_cursor_value_input`, () =>
+              mapFields(table.columns.values(), ({ column }) => ({ type: types.value(column.type) })),
+            ),
+          ),
+        },
+        ordering: {
+          type: types.named(
+            'cursor_ordering',
+            (name) => new GraphQLEnumType({ name, values: { ASC: {}, DESC: {} } }),
+          ),
+        },
+      })),
+
+    aggregate: (table) =>
+      types.named(`${table.name}_aggregate`, (name) => {
+        return new GraphQLObjectType({
+          name,
+          fields: () => ({
+            aggregate: { type: aggregateFields(table) },
+            nodes: { type: manyOf(self.object(table)) },
+          }),
+        })
+      }),
+  }
+
+  const columnField = ({ column }: ApiColumn): GraphQLFieldConfig<unknown, unknown> => {
+    const type = types.value(column.type)
+    return {
+      type: column.isNullable ? type : new GraphQLNonNull(type),
+      ...describedBy(column.comment),
+      ...(isJson(column.type) ? { args: { path: { type: GraphQLString } } } : {}),
+    }
+  }
+
+  const relationshipFields = (
+    relationship: Relationship,
+  ): [string, GraphQLFieldConfig<unknown, unknown>][] => {
+    const { name, kind, target, isNullable } = relationship
+    const object = self.object(target)
+    if (kind === 'object') return [[name, { type: isNullable ? object : new GraphQLNonNull(object) }]]
+    const args = self.selectArguments(target)
+    return [
+      [name, { type: manyOf(object), args }],
+      [`${name}_aggregate`, { type: new GraphQLNonNull(self.aggregate(target)), args }],
+    ]
+  }
+
+  const orderBy = (table: ApiTable): GraphQLInputObjectType =>
+    types.input(`${table.name}_order_by`, () => {
+      const relationships = [...table.relationships.values()].map((relationship) => {
+        const { name, kind, target } = relationship
+        return kind === 'object'
+          ? [name, { type: orderBy(target) }]
+          : [`${name}_aggregate`, { type: aggregateOrderBy(target) }]
+      })
+      return {
+        ...mapFields(table.columns.values(), () => ({ type: types.order })),
+        ...(Object.fromEntries(relationships) as InputFields),
+      }
+    })
+
+  const aggregateOrderBy = (table: ApiTable): GraphQLInputObjectType =>
+    types.input(`${table.name}_aggregate_order_by`, () => ({
+      count: { type: types.order },
+      ...Object.fromEntries(
+        aggregatesOf(table).map(({ name, columns }) => [
+          name,
+          {
+            type: types.input(`${table.name}_${name}_order_by`, () =>
+              mapFields(columns, () => ({ type: types.order })),
+            ),
+          },
+        ]),
+      ),
+    }))
+
+  const aggregateFields = (table: ApiTable): GraphQLObjectType =>
+    types.named(`${table.name}_aggregate_fields`, (name) => {
+      const column = self.selectColumn(table)
+      const over = aggregatesOf(table).map((aggregate) => {
+        const type = types.named(`${table.name}_${aggregate.name}_fields`, (typeName) => {
+          const fields = mapFields(aggregate.columns, (each) => ({
+            type: aggregate.isExact ? types.value(each.column.type) : GraphQLFloat,
+          }))
+          return new GraphQLObjectType({ name: typeName, fields })
+        })
+        return [aggregate.name, { type }] as const
+      })
+      return new GraphQLObjectType({
+        name,
+        fields: {
+          count: {
+            type: new GraphQLNonNull(GraphQLInt),
+            args: {
+              ...(column === undefined ? {} : { columns: { type: listOf(column) } }),
+              distinct: { type: GraphQLBoolean },
+            },
+          },
+          ...Object.fromEntries(over),
+        },
+      })
+    })
+  return self
+}
+
+export const manyOf = (type: GraphQLObjectType): GraphQLOutputType =>
+  new GraphQLNonNull(new GraphQLList(new GraphQLNonNull(type)))
+
+const describedBy = (comment: string | undefined) => (comment === undefined ? {} : { description: comment })
+
+export function mapFields<T extends { readonly name: string }, Field>(
+  items: Iterable<T>,
+  field: (item: T) => Field,
+): Record<string, Field> {
+  return Object.fromEntries(Array.from(items, (item) => [item.name, field(item)]))
+}

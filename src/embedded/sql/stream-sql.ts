@@ -1,0 +1,70 @@
+/** A streaming subscription: the next rows beyond a cursor, and the cursor after them. */
+import { quoteName } from '../database/database.ts'
+import type { AskedField } from '../execution/collect-fields.ts'
+import { HasuraError } from '../execution/hasura-error.ts'
+import type { ApiColumn, ApiTable } from '../schema/api-model.ts'
+import { jsonList } from './json-sql.ts'
+import { rowOutputs } from './select-sql.ts'
+import type { SqlContext } from './sql-context.ts'
+import { fromTable } from './sql-context.ts'
+import { asFields, isAbsent, whereSql } from './where-sql.ts'
+
+type Arguments = Readonly<Record<string, unknown>>
+
+export interface StreamCursor {
+  readonly column: ApiColumn
+  readonly isDescending: boolean
+  readonly value: unknown
+}
+
+/** @throws HasuraError `validation-failed` unless there is exactly one column with a value. */
+export function cursorOf(table: ApiTable, args: Arguments, path: string): StreamCursor {
+  const at = `${path}.args.cursor`
+  const cursors = (args['cursor'] as (Arguments | null)[]).filter((each): each is Arguments => each !== null)
+  const [cursor] = cursors
+  const entries = cursor === undefined ? [] : Object.entries(asFields(cursor['initial_value']))
+  const [entry] = entries
+  const column = entry === undefined ? undefined : table.columns.get(entry[0])
+  if (cursor === undefined || entry === undefined || column === undefined) {
+    throw new HasuraError('validation-failed', 'one streaming column field is expected', at)
+  }
+  if (cursors.length > 1 || entries.length > 1) {
+    throw new HasuraError('validation-failed', 'multiple column cursors are not supported yet', at)
+  }
+  if (isAbsent(entry[1]))
+    throw new HasuraError('validation-failed', `unexpected null value for '${entry[0]}'`, at)
+  return { column, isDescending: cursor['ordering'] === 'DESC', value: entry[1] }
+}
+
+/** Gives three texts: the rows as JSON; the last row's cursor, null when there are no rows; how many there are. */
+export function streamSql(
+  context: SqlContext,
+  table: ApiTable,
+  field: AskedField,
+  args: Arguments,
+  cursor: StreamCursor,
+  path: string,
+): string {
+  const alias = context.alias()
+  const rows = context.alias()
+  const name = quoteName(cursor.column.column.name)
+  const [beyond, order, back] = cursor.isDescending ? ['<', 'desc', 'asc'] : ['>', 'asc', 'desc']
+  const batchSize = args['batch_size'] as number
+  if (batchSize < 1)
+    throw new HasuraError(
+      'validation-failed',
+      'unexpected non-positive batch size',
+      `${path}.args.batch_size`,
+    )
+  const filter = isAbsent(args['where'])
+    ? 'true'
+    : whereSql(context, table, alias, asFields(args['where']), `${path}.args.where`)
+  const from = fromTable(context, table.table, alias)
+  const bound = context.value(cursor.value, cursor.column.column.type)
+  const outputs = rowOutputs(context, table, rows, field, path)
+  return (
+    `with b as (select ${alias}.* from ${from} where ${alias}.${name} ${beyond} ${bound} and ${filter}` +
+    ` order by ${alias}.${name} ${order} limit ${batchSize})` +
+    ` select ${jsonList(outputs, `from b as ${rows}`)}::text, (select ${name}::text from b order by ${name} ${back} limit 1), (select count(*)::text from b)`
+  )
+}
