@@ -26,6 +26,7 @@ import type { TokenKey } from './tokens.ts'
 import { TokenVerifier } from './tokens.ts'
 
 const largestBody = 1024 * 1024
+const longestId = 512
 const longestStopMs = 8_000
 
 export interface ApiOptions extends Omit<ApiContext, 'metrics'> {
@@ -79,6 +80,7 @@ export async function createApi(
     keepAliveTimeout: 65_000,
     http: { headersTimeout: 10_000 },
     return503OnClosing: false,
+    routerOptions: { maxParamLength: longestId },
     requestIdHeader: false,
     genReqId: requestId,
     clientErrorHandler: answerUnparsed,

@@ -10,6 +10,7 @@ import type { JWTPayload } from 'jose'
 
 import type { Clock } from '../lib/clock.ts'
 import { MusterError } from '../model/errors.ts'
+import { plainText } from './validation.ts'
 
 /** HS256 with a secret of at least 32 characters, or a key set. */
 export type TokenKey = { readonly secret: string } | { readonly jwksUrl: string }
@@ -29,7 +30,7 @@ const toleranceS = 30
 const rememberForMs = 60_000
 const mostRemembered = 10_000
 const longestToken = 8_192
-const longestUserId = 255
+const userId = plainText(255)
 const publicKeyAlgorithms = [
   'RS256',
   'RS384',
@@ -74,9 +75,7 @@ export class TokenVerifier {
         : unauthorized()
     })
     const { sub, exp, role } = payload
-    if (typeof sub !== 'string' || sub === '' || sub.length > longestUserId || exp === undefined) {
-      throw unauthorized()
-    }
+    if (!userId.safeParse(sub).success || sub === undefined || exp === undefined) throw unauthorized()
     const claims: Claims = { userId: sub, role: typeof role === 'string' ? role : undefined }
     this.#remember(key, { claims, until: Math.min((exp + toleranceS) * 1000, now + rememberForMs) })
     return claims

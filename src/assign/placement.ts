@@ -6,7 +6,6 @@
 import type { Logger } from '../lib/logger.ts'
 import type { AssignRequest } from '../model/assignment.ts'
 import type { Image } from '../model/region.ts'
-import { isFuller } from '../model/ranking.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 import type { FleetView } from '../store/fleet-view.ts'
 import type { Rank, Sessions } from './seams.ts'
@@ -19,8 +18,8 @@ interface Outlook {
   readonly image: Image | undefined
   /** ACTIVE hosts of the ACTIVE image. */
   readonly serving: readonly HostView[]
-  /** Those with free agents, the fullest first. */
-  readonly offering: readonly HostView[]
+  /** Their WAITING agents, each with its host: the fullest host's first. */
+  readonly waiting: ReadonlyMap<string, string>
 }
 
 export interface Offer {
@@ -92,25 +91,23 @@ export class Placement {
     else spent.add(agentId)
   }
 
-  /** Free agents of connected hosts, the fullest host's first. */
+  /** Free agents, the fullest host's first. */
   *#free(regionId: string, outlook: Outlook): Generator<string, undefined> {
-    const spent = this.#spent.get(regionId)
-    for (const host of outlook.offering) {
-      if (!this.#sessions.isConnected(host.id)) continue
-      for (const agent of host.agents) {
-        if (agent.status === 'WAITING' && spent?.has(agent.id) !== true) yield agent.id
-      }
-    }
+    for (const id of outlook.waiting.keys()) if (this.#isFree(regionId, outlook, id)) yield id
     return undefined
+  }
+
+  #isFree(regionId: string, outlook: Outlook, agentId: string): boolean {
+    const hostId = outlook.waiting.get(agentId)
+    if (hostId === undefined || !this.#sessions.isConnected(hostId)) return false
+    return this.#spent.get(regionId)?.has(agentId) !== true
   }
 
   /** What the region's algorithm would offer first. It may name anything: what is not free is left out. */
   #preferred(regionId: string, outlook: Outlook, request: AssignRequest): readonly string[] {
     try {
-      const ranked = this.#rank(regionId, outlook.snapshot, request)
-      if (ranked === undefined || ranked.length === 0) return []
-      const free = new Set(this.#free(regionId, outlook))
-      return ranked.filter((id) => free.has(id)).slice(0, mostCandidates)
+      const ranked = this.#rank(regionId, outlook.snapshot, request) ?? []
+      return ranked.filter((id) => this.#isFree(regionId, outlook, id)).slice(0, mostCandidates)
     } catch (error) {
       this.#logger.error({ region: regionId, err: error }, 'the algorithm cannot rank: fullest host first')
       return []
@@ -124,27 +121,27 @@ export class Placement {
     if (snapshot === undefined) return undefined
     const image = snapshot.activeImage
     const serving = snapshot.hosts.filter((host) => host.status === 'ACTIVE' && host.imageId === image?.id)
-    const outlook = { snapshot, image, serving, offering: inOrder(serving) }
+    const outlook = { snapshot, image, serving, waiting: waitingAgents(serving) }
     this.#outlooks.set(regionId, outlook)
-    this.#forgetSpent(regionId, serving)
+    this.#forgetSpent(regionId, outlook)
     return outlook
   }
 
   /** What the mirror no longer shows as free needs no remembering. */
-  #forgetSpent(regionId: string, serving: readonly HostView[]): void {
+  #forgetSpent(regionId: string, { waiting }: Outlook): void {
     const spent = this.#spent.get(regionId)
-    if (spent === undefined) return
-    const stillShown = new Set<string>()
-    for (const host of serving) {
-      for (const agent of host.agents) {
-        if (agent.status === 'WAITING' && spent.has(agent.id)) stillShown.add(agent.id)
-      }
-    }
-    if (stillShown.size === 0) this.#spent.delete(regionId)
-    else this.#spent.set(regionId, stillShown)
+    for (const id of spent ?? []) if (!waiting.has(id)) spent?.delete(id)
   }
 }
 
-function inOrder(serving: readonly HostView[]): readonly HostView[] {
-  return serving.filter((host) => host.waitingAgents > 0).sort((a, b) => (isFuller(a, b) ? -1 : 1))
+/** The fullest host is the one with the fewest agents left: so the others empty, and can go. */
+function waitingAgents(serving: readonly HostView[]): ReadonlyMap<string, string> {
+  const offering = serving
+    .filter((host) => host.waitingAgents > 0)
+    .sort((a, b) => a.waitingAgents - b.waitingAgents || (a.id < b.id ? -1 : 1))
+  const waiting = new Map<string, string>()
+  for (const host of offering) {
+    for (const agent of host.agents) if (agent.status === 'WAITING') waiting.set(agent.id, host.id)
+  }
+  return waiting
 }

@@ -6,7 +6,7 @@ import type { AssignRequest, Assignment } from '../../src/model/assignment.ts'
 import { MusterError } from '../../src/model/errors.ts'
 import type { HostStatus } from '../../src/model/host.ts'
 import type { Region } from '../../src/model/region.ts'
-import type { RegionSnapshot } from '../../src/model/snapshot.ts'
+import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
 import { Assigner } from '../../src/assign/assigner.ts'
 import type { AssignerOptions, Sessions } from '../../src/assign/seams.ts'
 import type { ClaimRequest, Miss } from '../../src/store/fleet-store.ts'
@@ -46,17 +46,21 @@ export class SmallFleet {
   readonly started: { agentId: string; sessionId: string }[] = []
   fence: number | undefined = 1
   databaseIsAway = false
+  /** Calls to the store so far. */
+  calls = 0
   /** What every call to the store waits for, before its work and before its answer. */
   latency: () => Promise<void> = () => Promise.resolve()
   /** When the mirror hears of what the database did. */
   hint: (deliver: () => void) => void = (deliver) => deliver()
   #ids = 0
+  readonly #regionIds: string[] = []
   readonly #listeners = new Set<(regionId: string) => void>()
 
   region(id: string, options: RegionOptions = {}): void {
     const { enabled = true, maxAgentsPerUser = 1 } = options
     const version = 'version' in options ? options.version : 'v1'
     const region = aRegion({ id, provider: 'fake', enabled, maxAgentsPerUser })
+    if (!this.regions.has(id)) this.#regionIds.push(id)
     this.regions.set(id, { region, version })
     this.changed(id)
   }
@@ -99,7 +103,7 @@ export class SmallFleet {
   }
 
   readonly view: FleetView = {
-    regionIds: [],
+    regionIds: this.#regionIds,
     snapshot: (regionId) => this.#snapshot(regionId),
     onChange: (listener) => {
       this.#listeners.add(listener)
@@ -119,14 +123,14 @@ export class SmallFleet {
 
   readonly store: AssignerOptions['store'] = {
     claimAgent: async (regionId, fence, request) => {
-      await this.#reach()
+      await this.reach()
       this.claims.push({ regionId, request })
       const answer = this.#claim(regionId, fence, request)
       await this.latency()
       return answer
     },
     giveUpAgent: async (assignmentId, agentId) => {
-      await this.#reach()
+      await this.reach()
       const agent = this.agents.get(agentId)
       if (agent?.status === 'ALLOCATED' || agent?.status === 'CONNECTING') agent.status = 'DYING'
       const row = this.assignments.find((held) => held.id === assignmentId && held.agentId === agentId)
@@ -136,11 +140,11 @@ export class SmallFleet {
       }
     },
     recordMiss: async (miss) => {
-      await this.#reach()
+      await this.reach()
       this.misses.push(miss)
     },
     readSessions: async (userId) => {
-      await this.#reach()
+      await this.reach()
       return [...this.agents.values()]
         .filter((agent) => agent.userId === userId && isLive(agent))
         .map((agent) => ({
@@ -154,7 +158,7 @@ export class SmallFleet {
         }))
     },
     releaseSession: async (userId, sessionId) => {
-      await this.#reach()
+      await this.reach()
       const released = [...this.agents.values()].filter(
         (agent) => agent.userId === userId && agent.sessionId === sessionId && isLive(agent),
       )
@@ -163,9 +167,18 @@ export class SmallFleet {
     },
   }
 
-  async #reach(): Promise<void> {
+  /** Every call to the store begins so: it waits, and throws while the database is away. */
+  async reach(): Promise<void> {
+    this.calls += 1
     await this.latency()
     if (this.databaseIsAway) throw new MusterError('database-unavailable', 'away', { retryable: true })
+  }
+
+  hostViews(): readonly HostView[] {
+    const agents = [...this.agents.values()]
+    return [...this.hosts.values()].map((host) =>
+      aHost({ ...host, agents: agents.filter((agent) => agent.hostId === host.id) }),
+    )
   }
 
   #claim(regionId: string, fence: number, request: ClaimRequest): Assignment {
@@ -244,11 +257,7 @@ export class SmallFleet {
       region: { ...region },
       images: image === undefined ? [] : [image],
       activeImage: image,
-      hosts: [...this.hosts.values()]
-        .filter((host) => host.regionId === regionId)
-        .map((host) =>
-          aHost({ ...host, agents: [...this.agents.values()].filter((agent) => agent.hostId === host.id) }),
-        ),
+      hosts: this.hostViews().filter((host) => host.regionId === regionId),
     })
   }
 }

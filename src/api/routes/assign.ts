@@ -8,19 +8,19 @@ import type { ErrorCode } from '../../model/errors.ts'
 import type { ApiContext } from '../context.ts'
 import { hangUpSignal } from '../hang-up.ts'
 import { sendProblem } from '../problems.ts'
-import { checked } from '../validation.ts'
+import { checked, plainText } from '../validation.ts'
 
 const windowMs = 10_000
 
 const assignBody = z.strictObject({
   /** Nearest first. */
   regions: z
-    .array(z.string().min(1).max(128))
+    .array(plainText(128))
     .min(1)
     .max(16)
     .refine((ids) => new Set(ids).size === ids.length, 'names a region twice'),
   /** Of the image; absent: any. */
-  version: z.string().min(1).max(128).optional(),
+  version: plainText(128).optional(),
   /** The session's id, if the caller wants to choose it; a fresh UUID otherwise. */
   session_id: z
     .string()

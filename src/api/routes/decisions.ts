@@ -3,12 +3,12 @@ import { z } from 'zod'
 
 import type { ApiContext } from '../context.ts'
 import { timeText } from '../time-text.ts'
-import { checked } from '../validation.ts'
+import { checked, plainText } from '../validation.ts'
 
 const decisionsQuery = z.strictObject({
-  region: z.string().min(1).optional(),
+  region: plainText(512).optional(),
   /** Id of a host, agent or machine. */
-  target: z.string().min(1).optional(),
+  target: plainText(512).optional(),
   limit: z
     .string()
     .regex(/^\d{1,4}$/, 'must be a whole number')

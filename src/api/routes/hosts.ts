@@ -9,10 +9,10 @@ import { hostStatuses } from '../../model/host.ts'
 import type { FleetView } from '../../store/fleet-view.ts'
 import type { ApiContext } from '../context.ts'
 import { timeText } from '../time-text.ts'
-import { checked } from '../validation.ts'
+import { checked, isStorable, plainText } from '../validation.ts'
 
 const hostsQuery = z.strictObject({
-  region: z.string().optional(),
+  region: plainText(128).optional(),
   status: z.enum(hostStatuses).optional(),
   /** `true`: TERMINATED hosts too, as long as they are kept. */
   all: z.enum(['true', 'false']).default('false'),
@@ -38,7 +38,7 @@ export function hostRoutes(app: FastifyInstance, context: ApiContext): void {
 
   app.get<{ Params: { id: string } }>('/v1/hosts/:id', { config: { access: 'read' } }, async (request) => {
     checked(noQuery, request.query)
-    return readShown(context, request.params.id)
+    return readShown(context, knownText(request.params.id))
   })
 
   app.post<{ Params: { id: string } }>(
@@ -46,7 +46,7 @@ export function hostRoutes(app: FastifyInstance, context: ApiContext): void {
     { config: { access: 'operate' } },
     async (request, reply) => {
       checked(noBody, request.body)
-      const { id } = request.params
+      const id = knownText(request.params.id)
       const isDraining = await store.drainHost(id, `${request.caller} asked for it through the API`)
       const host = await readShown(context, id)
       if (isDraining) {
@@ -62,6 +62,16 @@ export function hostRoutes(app: FastifyInstance, context: ApiContext): void {
   )
 }
 
+/** No row has an id that cannot be stored. */
+function knownText(id: string): string {
+  if (!isStorable(id)) throw noSuchHost(id)
+  return id
+}
+
+function noSuchHost(id: string): MusterError {
+  return new MusterError('not-found', `there is no host ${JSON.stringify(id)}`)
+}
+
 interface AgentCounts {
   /** WAITING agents that can be had: the host is ACTIVE. */
   readonly free: number
@@ -70,7 +80,7 @@ interface AgentCounts {
 
 async function readShown({ store }: ApiContext, id: string) {
   const host = await store.readHost(id)
-  if (host === undefined) throw new MusterError('not-found', `there is no host ${id}`)
+  if (host === undefined) throw noSuchHost(id)
   const waiting = host.agents.filter((agent) => agent.status === 'WAITING').length
   const counts = { free: host.status === 'ACTIVE' ? waiting : 0, live: host.agents.filter(isLive).length }
   return { ...shownHost(host, counts), agents: host.agents.map(shownAgent) }

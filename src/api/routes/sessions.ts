@@ -3,9 +3,9 @@ import { z } from 'zod'
 
 import { MusterError } from '../../model/errors.ts'
 import type { ApiContext } from '../context.ts'
-import { checked } from '../validation.ts'
+import { checked, plainText } from '../validation.ts'
 
-const releaseBody = z.strictObject({ session_id: z.string().min(1).max(128) })
+const releaseBody = z.strictObject({ session_id: plainText(128) })
 const noQuery = z.strictObject({})
 
 /** `GET /v1/sessions` and `POST /v1/release`: one's own sessions only, so another's session is not found. */

@@ -1,0 +1,84 @@
+/** The HTTP API over a small fleet, with or without a port. */
+import { createSecretKey } from 'node:crypto'
+
+import { SignJWT } from 'jose'
+
+import type { ApiOptions } from '../../src/api/server.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { silentLogger } from '../../src/lib/logger.ts'
+import type { DecisionRecord } from '../../src/model/decision.ts'
+import { SmallFleet } from './small-fleet.ts'
+
+export const adminSecret = 'an-admin-secret-of-some-length!!'
+export const jwtSecret = 'a-jwt-secret-of-at-least-32-characters'
+
+/** A token as `muster token` makes it; `changes` overwrites or, with undefined, removes claims. */
+export async function aToken(
+  changes: Readonly<Record<string, unknown>> = {},
+  { secret = jwtSecret, alg = 'HS256' }: { secret?: string; alg?: string } = {},
+): Promise<string> {
+  const seconds = Math.floor(Date.now() / 1000)
+  const claims: Record<string, unknown> = { sub: 'alice', iat: seconds, exp: seconds + 60, ...changes }
+  const present = Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined))
+  return await new SignJWT(present).setProtectedHeader({ alg }).sign(createSecretKey(Buffer.from(secret)))
+}
+
+export async function bearer(
+  changes: Readonly<Record<string, unknown>> = {},
+): Promise<{ authorization: string }> {
+  return { authorization: `Bearer ${await aToken(changes)}` }
+}
+
+export const asAdmin = { 'x-muster-admin-secret': adminSecret }
+
+export interface ApiFixture {
+  readonly fleet: SmallFleet
+  readonly options: ApiOptions
+  readonly health: { ready: boolean; cause: string | undefined }
+  readonly decisions: DecisionRecord[]
+}
+
+export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
+  const fleet = new SmallFleet()
+  const health = { ready: true, cause: undefined }
+  const decisions: DecisionRecord[] = []
+  const options: ApiOptions = {
+    host: '127.0.0.1',
+    port: 0,
+    adminSecret,
+    jwt: { secret: jwtSecret },
+    assignLimit: 1_000,
+    store: {
+      readHosts: async ({ includeTerminated }) => {
+        await fleet.reach()
+        return fleet.hostViews().filter((host) => includeTerminated || host.status !== 'TERMINATED')
+      },
+      readHost: async (id) => {
+        await fleet.reach()
+        return fleet.hostViews().find((host) => host.id === id)
+      },
+      drainHost: async (id) => {
+        await fleet.reach()
+        const host = fleet.hosts.get(id)
+        if (host === undefined || !['LAUNCHING', 'ACTIVE'].includes(host.status)) return false
+        host.status = 'DRAINING'
+        return true
+      },
+      readDecisions: async ({ region, target, limit }) => {
+        await fleet.reach()
+        return decisions
+          .filter((decision) => region === undefined || decision.regionId === region)
+          .filter((decision) => target === undefined || decision.target === target)
+          .slice(0, limit)
+      },
+    },
+    view: fleet.view,
+    assigner: fleet.assigner(),
+    health,
+    wake: (regionId, cause) => fleet.wakes.push(`${regionId} ${cause.kind}`),
+    clock: systemClock,
+    logger: silentLogger,
+    ...overrides,
+  }
+  return { fleet, options, health, decisions }
+}
