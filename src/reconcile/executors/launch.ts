@@ -57,7 +57,7 @@ async function callProvider(
         fleetId,
         regionId: action.regionId,
         launchId: action.id,
-        token: idempotencyToken(action),
+        token: idempotencyToken(fleetId, action),
         enrolmentToken: enrolmentToken(fleetKey, action.id, attempt),
       },
       signal,
@@ -72,8 +72,9 @@ async function callProvider(
   }
 }
 
-function idempotencyToken(action: ActionOf<'launch'>): string {
+/** Of this fleet: another one's launches are numbered alike. */
+function idempotencyToken(fleetId: string, action: ActionOf<'launch'>): string {
   return createHash('sha256')
-    .update(JSON.stringify([action.id, attempt, action.params]))
+    .update(JSON.stringify([fleetId, action.id, attempt, action.params]))
     .digest('hex')
 }
