@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { SignJWT } from 'jose'
+import { expect } from 'vitest'
 
 import { stopAllHosts } from '../../host-handlers/local/handler.ts'
 import type { HostProcess } from '../../host-handlers/local/host-processes.ts'
@@ -213,22 +214,21 @@ export class Daemon {
       .flatMap((host) => host.agents.filter((agent) => agent.status === 'WAITING'))
   }
 
-  /** Wait until the buffer is full and nothing is under way. */
+  /** Wait until the buffer is full, with less than a host's seats too many, and nothing is under way. */
   async untilFree(count: number, timeoutMs = 30_000): Promise<void> {
+    const seatsPerHost = 2
     await eventually(
       async () => {
         const hosts = await this.hosts()
-        const free = await this.free()
-        return (
-          free.length === count &&
-          hosts.every((host) => host.status === 'ACTIVE' || host.status === 'UNRESPONSIVE')
-        )
+        const free = (await this.free()).length
+        const isSettled = hosts.every((host) => host.status === 'ACTIVE' || host.status === 'UNRESPONSIVE')
+        expect({ free, isSettled }, this.output.slice(-3000)).toEqual({
+          free: expect.toSatisfy((n: number) => n >= count && n < count + seatsPerHost) as number,
+          isSettled: true,
+        })
+        return true
       },
-      {
-        timeoutMs,
-        everyMs: 50,
-        what: `${count} free agents and nothing on its way\n${this.#output.slice(-4000)}`,
-      },
+      { timeoutMs, everyMs: 50, what: `${count} free agents and nothing on its way` },
     )
   }
 
