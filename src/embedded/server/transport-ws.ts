@@ -33,8 +33,8 @@ const mostWaiting = 1024 * 1024
 
 const messageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('connection_init'), payload: z.record(z.string(), z.unknown()).nullish() }),
-  z.object({ type: z.literal('ping'), payload: z.unknown() }),
-  z.object({ type: z.literal('pong'), payload: z.unknown() }),
+  z.object({ type: z.literal('ping'), payload: z.unknown().optional() }),
+  z.object({ type: z.literal('pong'), payload: z.unknown().optional() }),
   z.object({ type: z.literal('subscribe'), id: z.string(), payload: z.unknown() }),
   z.object({ type: z.literal('complete'), id: z.string() }),
 ])
@@ -81,10 +81,10 @@ export function serveTransportWs(socket: WebSocket, upgradeHeaders: Headers, opt
 
   const start = async (id: string, payload: unknown): Promise<void> => {
     if (session === undefined) {
-      return refuse(id, new Refusal('unexpected', 'start received before the connection is initialised'))
+      refuse(id, new Refusal('unexpected', 'start received before the connection is initialised')); return;
     }
     if (operations.has(id)) {
-      return refuse(id, new Refusal('unexpected', `an operation already exists with this id: ${id}`))
+      refuse(id, new Refusal('unexpected', `an operation already exists with this id: ${id}`)); return;
     }
     try {
       const operation = service.read(session, payload)
@@ -113,14 +113,14 @@ export function serveTransportWs(socket: WebSocket, upgradeHeaders: Headers, opt
   const handle = async (message: Message): Promise<void> => {
     switch (message.type) {
       case 'connection_init':
-        if (session !== undefined) return close(4429, 'Too many initialisation requests')
-        return initialise(message.payload ?? {})
+        if (session !== undefined) { close(4429, 'Too many initialisation requests'); return; }
+        { initialise(message.payload ?? {}); return; }
       case 'ping':
-        return send(JSON.stringify({ type: 'pong', payload: message.payload }))
+        { send(JSON.stringify({ type: 'pong', payload: message.payload })); return; }
       case 'pong':
         return
       case 'subscribe':
-        return await start(message.id, message.payload)
+        { await start(message.id, message.payload); return; }
       case 'complete':
         operations.get(message.id)?.()
         operations.delete(message.id)
@@ -131,7 +131,7 @@ export function serveTransportWs(socket: WebSocket, upgradeHeaders: Headers, opt
   let last: Promise<void> = Promise.resolve()
   socket.on('message', (data: Buffer, isBinary) => {
     const message = isBinary ? undefined : messageOf(data.toString('utf8'))
-    if (message === undefined) return close(4400, 'parsing ClientMessage failed')
+    if (message === undefined) { close(4400, 'parsing ClientMessage failed'); return; }
     // What ends an operation may not wait for it.
     last = message.type === 'complete' ? handle(message) : last.then(() => handle(message))
   })
