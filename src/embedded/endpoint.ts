@@ -25,8 +25,9 @@ import { buildSchema } from './schema/build-schema.ts'
 import { adminSecretAuthentication } from './server/authentication.ts'
 import type { Role } from './server/graphql-service.ts'
 import { createGraphqlService } from './server/graphql-service.ts'
-import { createRequestListener, graphqlPath, listen, newServer } from './server/http-server.ts'
+import { createHttpServer, graphqlPath, listen } from './server/http-server.ts'
 import { acceptSockets } from './server/sockets.ts'
+import { transportWs } from './server/transport-ws.ts'
 
 export type DatabaseChoice =
   | { readonly kind: 'pglite'; readonly dataDir: string }
@@ -63,6 +64,9 @@ export interface EmbeddedEndpoint {
   stop(): Promise<void>
 }
 
+/** How long requests under way may take when the endpoint stops. */
+const drainMs = 5_000
+
 /**
  * Opens the database, migrates it and serves it.
  *
@@ -93,23 +97,19 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
 
     const authenticate = adminSecretAuthentication(options.adminSecret)
     const service = createGraphqlService({ roleOf: ({ role }) => roleOf(role), live, logger })
-    const server = newServer(createRequestListener({ authenticate, service, logger }))
-    const sockets = acceptSockets(server, {
-      authenticate,
-      service,
-      clock,
-      authCloseCode: options.authCloseCode ?? 4403,
-    })
+    const server = createHttpServer({ authenticate, service, logger })
+    const protocols = [transportWs(options.authCloseCode ?? 4403)]
+    const sockets = acceptSockets(server, protocols, { authenticate, service, clock })
     const port = await listen(server, host, options.port)
-    closers.push(
-      () =>
-        new Promise((resolve) => {
-          // Requests under way are answered; connections without one are closed.
-          server.close(() => resolve())
-          sockets.stop()
-          server.closeIdleConnections()
-        }),
-    )
+    closers.push(async () => {
+      // Requests under way are answered; connections without one are closed, and so is what does not end.
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      sockets.stop()
+      server.closeIdleConnections()
+      const cancel = clock.after(drainMs, () => server.closeAllConnections())
+      await closed
+      cancel()
+    })
     const url = `http://${host}:${port}${graphqlPath}`
     logger.info(
       { url, database: database.kind, tables: catalog.tables.length, migrations: applied },

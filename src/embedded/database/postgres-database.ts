@@ -36,9 +36,8 @@ export function createPostgresDatabase(options: PostgresOptions): Database {
   const pool = new pg.Pool({
     ...connection,
     max: poolSize,
-    onConnect: async (client: pg.ClientBase) => {
-      await client.query(sessionSettings)
-    },
+    // The pool waits for what this gives, whatever its type says.
+    onConnect: (client: pg.ClientBase): unknown => client.query(sessionSettings),
   })
   // Without a listener an idle connection's end would end the process.
   pool.on('error', (error) => options.logger.debug({ err: error }, 'an idle database connection was lost'))

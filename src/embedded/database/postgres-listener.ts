@@ -23,6 +23,7 @@ export function createPostgresListener(
 ): Pick<Database, 'listen' | 'close'> {
   const callbacks = new Map<string, Set<Callback>>()
   const stopped = new AbortController()
+  const isStopped = (): boolean => stopped.signal.aborted
   let client: pg.Client | undefined
   let connecting: Promise<void> | undefined
 
@@ -39,7 +40,7 @@ export function createPostgresListener(
       next.end().catch(() => undefined)
       if (client !== next) return
       client = undefined
-      if (!stopped.signal.aborted) connecting = reconnect()
+      if (!isStopped()) connecting = reconnect()
     }
     next.on('error', lost)
     next.on('end', lost)
@@ -53,7 +54,7 @@ export function createPostgresListener(
       next.end().catch(() => undefined)
       throw postgresErrorOf(error)
     }
-    if (stopped.signal.aborted) {
+    if (isStopped()) {
       await next.end()
       return
     }
@@ -68,7 +69,7 @@ export function createPostgresListener(
   }
 
   const reconnect = async (): Promise<void> => {
-    for (let failures = 1; !stopped.signal.aborted; failures += 1) {
+    for (let failures = 1; !isStopped(); failures += 1) {
       try {
         await systemClock.sleep(backoffMs(failures, backoff), stopped.signal)
         await connect()
@@ -76,7 +77,7 @@ export function createPostgresListener(
         tellAll()
         return
       } catch (error) {
-        if (failures === 1 && !stopped.signal.aborted) {
+        if (failures === 1 && !isStopped()) {
           logger.warn({ err: error }, 'the connection that listens to the database was lost')
         }
       }

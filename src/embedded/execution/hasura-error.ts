@@ -13,6 +13,7 @@ export type HasuraErrorCode =
   | 'parse-failed'
   | 'permission-error'
   | 'postgres-error'
+  | 'start-failed'
   | 'unexpected'
   | 'validation-failed'
 

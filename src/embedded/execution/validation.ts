@@ -1,6 +1,6 @@
 /** Whether a document fits a schema, told in Hasura's words. */
-import { GraphQLError, NoUnusedFragmentsRule, NoUnusedVariablesRule, specifiedRules, validate } from 'graphql'
-import type { DocumentNode, GraphQLSchema } from 'graphql'
+import { NoUnusedFragmentsRule, NoUnusedVariablesRule, specifiedRules, validate } from 'graphql'
+import type { DocumentNode, GraphQLSchema, GraphQLError } from 'graphql'
 
 import { HasuraError } from './hasura-error.ts'
 import { pathOf } from './request-path.ts'

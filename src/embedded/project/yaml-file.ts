@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
 import { parse } from 'yaml'
-import { z } from 'zod'
+import type { z } from 'zod'
 
 import { MusterError } from '../../model/errors.ts'
 

@@ -36,10 +36,9 @@ export interface TypeRegistry {
 
 const orders = ['asc', 'asc_nulls_first', 'asc_nulls_last', 'desc', 'desc_nulls_first', 'desc_nulls_last']
 
-export const required = <T extends GraphQLInputType>(type: T): GraphQLNonNull<T> =>
-  new GraphQLNonNull(type) as GraphQLNonNull<T>
+export const required = <T extends GraphQLInputType>(type: T): GraphQLNonNull<T> => new GraphQLNonNull(type)
 export const listOf = <T extends GraphQLInputType>(type: T): GraphQLList<GraphQLNonNull<T>> =>
-  new GraphQLList(new GraphQLNonNull(type)) as GraphQLList<GraphQLNonNull<T>>
+  new GraphQLList(new GraphQLNonNull(type))
 
 export function createTypeRegistry(): TypeRegistry {
   const types = new Map<string, GraphQLNamedType>()

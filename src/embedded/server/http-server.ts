@@ -1,6 +1,6 @@
 /** `POST /v1/graphql` and its neighbours. Errors in a request are answers too: Hasura gives them with status 200. */
 import { createServer } from 'node:http'
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 import type { Logger } from '../../lib/logger.ts'
@@ -23,71 +23,74 @@ export interface HttpOptions {
   readonly logger: Logger
 }
 
-export function createRequestListener({ authenticate, service, logger }: HttpOptions): RequestListener {
-  const graphql = async (request: IncomingMessage): Promise<string> => {
-    const session = authenticate(request.headers)
-    const text = await readBody(request)
-    let body: unknown
+interface Answer {
+  readonly status: number
+  readonly body: string
+  readonly type?: string
+}
+
+export function createHttpServer({ authenticate, service, logger }: HttpOptions): Server {
+  const graphql = async (request: IncomingMessage): Promise<Answer> => {
     try {
-      body = parseExactJson(text)
-    } catch (error) {
-      throw new HasuraError(
-        'invalid-json',
-        error instanceof Error ? error.message : String(error),
-        '$',
-        error,
-      )
-    }
-    return await service.answer(session, body)
-  }
-  const route = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
-    if (pathname === '/healthz') return send(response, 200, 'OK', 'text/plain; charset=utf-8')
-    if (pathname === '/v1/version') return send(response, 200, version)
-    if (pathname === graphqlPath && request.method === 'POST')
-      return send(response, 200, await graphql(request))
-    if (pathname === graphqlPath && request.method === 'OPTIONS') return send(response, 204, '')
-    send(response, 404, JSON.stringify({ path: '$', error: 'resource does not exist', code: 'not-found' }))
-  }
-  return (request, response) => {
-    route(request, response).catch((error: unknown) => {
-      if (error instanceof BodyTooLarge) {
-        response.setHeader('connection', 'close')
-        return send(
-          response,
-          413,
-          errorText(new HasuraError('bad-request', 'the request body is larger than 4 MiB')),
-        )
+      const session = authenticate(request.headers)
+      const text = await readBody(request)
+      if (text === undefined) {
+        const error = new HasuraError('bad-request', 'the request body is larger than 4 MiB')
+        return { status: 413, body: errorText(error) }
       }
-      if (request.destroyed && !request.complete) return response.destroy()
+      return { status: 200, body: await service.answer(session, parseBody(text)) }
+    } catch (error) {
       if (!(error instanceof HasuraError)) logger.error({ err: error }, 'a request failed')
-      return send(response, 200, errorText(hasuraErrorOf(error)))
-    })
+      return { status: 200, body: errorText(hasuraErrorOf(error)) }
+    }
+  }
+  const answer = async (request: IncomingMessage): Promise<Answer> => {
+    const path = request.url?.split('?')[0]
+    if (path === graphqlPath && request.method === 'POST') return await graphql(request)
+    if (path === '/healthz') return { status: 200, body: 'OK', type: 'text/plain; charset=utf-8' }
+    if (path === '/v1/version') return { status: 200, body: version }
+    return {
+      status: 404,
+      body: JSON.stringify({ path: '$', error: 'resource does not exist', code: 'not-found' }),
+    }
+  }
+  return createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+    answer(request).then(
+      (given) => send(request, response, given),
+      () => response.destroy(),
+    )
+  })
+}
+
+/** @throws HasuraError `invalid-json` */
+function parseBody(text: string): unknown {
+  try {
+    return parseExactJson(text)
+  } catch (error) {
+    throw new HasuraError('invalid-json', error instanceof Error ? error.message : String(error), '$', error)
   }
 }
 
-class BodyTooLarge extends Error {}
-
-async function readBody(request: IncomingMessage): Promise<string> {
+/** Undefined for one that is too large. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > mostBytes) throw new BodyTooLarge()
+    if (bytes > mostBytes) return undefined
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
 }
 
-function send(
-  response: ServerResponse,
-  status: number,
-  text: string,
-  type = 'application/json; charset=utf-8',
-): void {
-  if (response.headersSent || response.destroyed) return
-  const body = Buffer.from(text)
-  response.writeHead(status, { 'content-type': type, 'content-length': body.length })
+function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+  const body = Buffer.from(answer.body)
+  response.writeHead(answer.status, {
+    'content-type': answer.type ?? 'application/json; charset=utf-8',
+    'content-length': body.length,
+    // What is left of a body that was not read would be taken for the next request.
+    ...(request.complete || request.method === 'GET' ? {} : { connection: 'close' }),
+  })
   response.end(body)
 }
 
@@ -95,8 +98,10 @@ function send(
 export async function listen(server: Server, host: string, port: number): Promise<number> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
-      const isTaken = 'code' in error && error.code === 'EADDRINUSE'
-      if (!isTaken) return reject(error)
+      if (!('code' in error) || error.code !== 'EADDRINUSE') {
+        reject(error)
+        return
+      }
       const words = `port ${port} on ${host} is in use: choose another with MUSTER_GRAPHQL_PORT`
       reject(new MusterError('port-in-use', words, { cause: error }))
     })
@@ -104,6 +109,3 @@ export async function listen(server: Server, host: string, port: number): Promis
   })
   return (server.address() as AddressInfo).port
 }
-
-export const newServer = (listener: RequestListener): Server =>
-  createServer({ keepAliveTimeout: 60_000 }, listener)

@@ -5,8 +5,9 @@ import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 
 import { graphqlPath } from './http-server.ts'
-import type { SocketOptions } from './transport-ws.ts'
-import { serveTransportWs, transportProtocol } from './transport-ws.ts'
+import type { SocketOptions } from './socket-connection.ts'
+import { serveSocket } from './socket-connection.ts'
+import type { SocketProtocol } from './socket-protocol.ts'
 
 export interface Sockets {
   /** Refuses newcomers at once and closes what is open. */
@@ -14,26 +15,37 @@ export interface Sockets {
 }
 
 const mostBytes = 4 * 1024 * 1024
+const closingMs = 1_000
 
-export function acceptSockets(server: Server, options: SocketOptions): Sockets {
+export function acceptSockets(
+  server: Server,
+  protocols: readonly SocketProtocol[],
+  options: SocketOptions,
+): Sockets {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: mostBytes,
-    // Only this one is spoken; to the others the upgrade is answered without a protocol, and then closed.
-    handleProtocols: (offered) => (offered.has(transportProtocol) ? transportProtocol : false),
+    handleProtocols: (offered) => protocols.find(({ name }) => offered.has(name))?.name ?? false,
   })
   let isStopping = false
 
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    socket.on('error', () => undefined)
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
-    if (isStopping) return refuse(socket, '503 Service Unavailable', 'Retry-After: 0\r\n')
-    if (pathname !== graphqlPath) return refuse(socket, '404 Not Found')
-    sockets.handleUpgrade(request, socket, head, (accepted) => {
-      if (accepted.protocol === transportProtocol) return serveTransportWs(accepted, request.headers, options)
-      accepted.on('error', () => undefined)
-      accepted.close(4406, `the sub-protocol must be ${transportProtocol}`)
-    })
+  server.on('upgrade', (request: IncomingMessage, connection: Duplex, head: Buffer) => {
+    connection.on('error', () => undefined)
+    if (isStopping) {
+      refuse(connection, '503 Service Unavailable', 'Retry-After: 0\r\n')
+    } else if (request.url?.split('?')[0] !== graphqlPath) {
+      refuse(connection, '404 Not Found')
+    } else {
+      sockets.handleUpgrade(request, connection, head, (socket) => {
+        const protocol = protocols.find(({ name }) => name === socket.protocol)
+        if (protocol !== undefined) {
+          serveSocket(socket, request.headers, protocol, options)
+          return
+        }
+        socket.on('error', () => undefined)
+        socket.close(4406, `the sub-protocol must be ${protocols.map(({ name }) => name).join(' or ')}`)
+      })
+    }
   })
   return {
     stop: () => {
@@ -41,12 +53,12 @@ export function acceptSockets(server: Server, options: SocketOptions): Sockets {
       for (const socket of sockets.clients) {
         socket.close(1001, 'the server is stopping')
         // A peer that never answers the close would hold up the stop.
-        options.clock.after(1_000, () => socket.terminate())
+        options.clock.after(closingMs, () => socket.terminate())
       }
     },
   }
 }
 
-function refuse(socket: Duplex, status: string, headers = ''): void {
-  socket.end(`HTTP/1.1 ${status}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`)
+function refuse(connection: Duplex, status: string, headers = ''): void {
+  connection.end(`HTTP/1.1 ${status}\r\n${headers}Connection: close\r\nContent-Length: 0\r\n\r\n`)
 }

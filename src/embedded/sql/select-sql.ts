@@ -66,12 +66,10 @@ export function rowsOf(
 }
 
 function countSql(context: SqlContext, args: Arguments, name: 'limit' | 'offset', path: string): string {
-  const value = args[name]
+  const value = args[name] as number | null | undefined
   if (isAbsent(value)) return ''
-  if ((value as number) < 0)
-    throw new HasuraError('validation-failed', 'unexpected negative value', `${path}.${name}`)
-  context.parameters.push(String(value as number))
-  return ` ${name} ($${context.parameters.length}::text)::bigint`
+  if (value < 0) throw new HasuraError('validation-failed', 'unexpected negative value', `${path}.${name}`)
+  return ` ${name} (${context.text(String(value))})::bigint`
 }
 
 /** The expressions for the fields asked of each row that `alias` stands for. */

@@ -2,7 +2,6 @@
 import type { GraphQLSchema } from 'graphql'
 
 import type { PgType, Table } from '../catalog/catalog.ts'
-import { keyOf } from '../catalog/catalog.ts'
 import { quoteName } from '../database/database.ts'
 import type { FieldScope } from '../execution/collect-fields.ts'
 import { isExactNumber } from '../schema/exact-json.ts'
@@ -56,8 +55,6 @@ export function fromTable(context: SqlContext, table: Table, alias: string): str
 export const relationName = (relation: Pick<Table, 'schema' | 'name'>): string =>
   `${quoteName(relation.schema)}.${quoteName(relation.name)}`
 
-export const relationKey = keyOf
-
 function textOf(value: unknown, type: PgType): string | null {
   if (value === null || value === undefined) return null
   if (isJson(type)) return JSON.stringify(value)
@@ -67,7 +64,7 @@ function textOf(value: unknown, type: PgType): string | null {
   }
   if (isExactNumber(value)) return value.rawJSON
   if (typeof value === 'string') return value
-  return typeof value === 'object' ? JSON.stringify(value) : String(value as number | boolean)
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : JSON.stringify(value)
 }
 
 /** PostgreSQL's array literal, every element quoted. */

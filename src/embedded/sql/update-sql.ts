@@ -58,6 +58,6 @@ export const noRowsSql = (table: ApiTable): string => `select * from ${relationN
 
 function keySql(context: SqlContext, { operand }: UpdateOperator, value: unknown): string {
   if (operand === 'path') return context.texts(value as readonly string[])
-  const text = context.text(String(value as string | number))
+  const text = context.text(String(value))
   return operand === 'index' ? `(${text})::integer` : text
 }

@@ -49,10 +49,14 @@ export async function startWorker(settings: WorkerSettings): Promise<WorkerClien
       )
     worker.on('message', (reply: WorkerReply) => {
       switch (reply.kind) {
-        case 'ready':
-          return resolve()
-        case 'failed':
-          return fail(reply.message)
+        case 'ready': {
+          resolve()
+          return
+        }
+        case 'failed': {
+          fail(reply.message)
+          return
+        }
         case 'rows':
           return settle(reply.id)?.resolve(reply.rows)
         case 'refused':
@@ -84,7 +88,7 @@ export async function startWorker(settings: WorkerSettings): Promise<WorkerClien
       }
       const id = nextId++
       calls.set(id, { resolve, reject })
-      worker.postMessage({ ...request, id } as WorkerRequest)
+      worker.postMessage({ ...request, id })
     })
   return {
     call,
