@@ -11,7 +11,7 @@ import { unauthorized } from './tokens.ts'
  * `open`: anybody. `user`: a token, for what is one's own. `read`: the admin secret, or a token whose role is operator
  * or viewer. `operate`: the admin secret, or a token whose role is operator.
  */
-export type Access = 'open' | 'user' | 'read' | 'operate'
+type Access = 'open' | 'user' | 'read' | 'operate'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

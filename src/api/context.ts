@@ -1,5 +1,6 @@
 /** What the routes are handed. */
 import type { Clock } from '../lib/clock.ts'
+import type { Health } from '../lib/health.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Cause } from '../model/event.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
@@ -7,17 +8,11 @@ import type { FleetView } from '../store/fleet-view.ts'
 import type { Assigner } from '../assign/assigner.ts'
 import type { Metrics } from './metrics.ts'
 
-export interface Health {
-  readonly ready: boolean
-  /** Why not. */
-  readonly cause: string | undefined
-}
-
 export interface ApiContext {
   readonly store: Pick<FleetStore, 'readHosts' | 'readHost' | 'drainHost' | 'readDecisions'>
   readonly view: FleetView
   readonly assigner: Pick<Assigner, 'assign' | 'release' | 'sessions' | 'waitingUsers' | 'stop'>
-  readonly health: Health
+  readonly health: Pick<Health, 'ready' | 'cause'>
   readonly wake: (regionId: string, cause: Cause) => void
   readonly clock: Clock
   readonly logger: Logger

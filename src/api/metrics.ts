@@ -1,10 +1,10 @@
 /** What `/metrics` shows: the figures of `/v1/regions` at the moment of the scrape, and how assigns fared. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 
+import type { Health } from '../lib/health.ts'
 import { countCapacity } from '../model/capacity.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { FleetView } from '../store/fleet-view.ts'
-import type { Health } from './context.ts'
 
 export interface Metrics {
   readonly registry: Registry
@@ -13,7 +13,7 @@ export interface Metrics {
 
 export interface MetricsInputs {
   readonly view: FleetView
-  readonly health: Health
+  readonly health: Pick<Health, 'ready'>
   readonly waitingUsers: (regionId: string) => number
 }
 

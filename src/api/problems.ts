@@ -18,9 +18,18 @@ export interface Problem {
 // Of an error that is none of the caller's business only this is said; the log has the rest, under the request's id.
 const internal: Problem = { code: 'internal', detail: 'something went wrong here; the log says what' }
 
+// The codes from 'config-invalid' on are the operator's.
+const codes = Object.keys(errorCodes)
+const callersCodes: ReadonlySet<string> = new Set(codes.slice(0, codes.indexOf('config-invalid')))
+
 const fastifyCodes: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload-too-large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
+}
+
+const unavailableBecause: Partial<Readonly<Record<ErrorCode, string>>> = {
+  'database-unavailable': 'the database cannot be reached',
+  'schema-outdated': "the database's schema is not the one of this version",
 }
 
 /** Seconds after which the same request may fare better. */
@@ -54,11 +63,9 @@ export function problemText({ code, detail, errors, also }: Problem, requestId: 
 /** What a thrown error is called on the wire. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof MusterError) {
-    if (error.code === 'database-unavailable') {
-      return { code: 'unavailable', detail: 'the database cannot be reached' }
-    }
-    // The codes from 'config-invalid' on are the operator's.
-    if (!isForCallers(error.code)) return internal
+    const reason = unavailableBecause[error.code]
+    if (reason !== undefined) return { code: 'unavailable', detail: reason }
+    if (!callersCodes.has(error.code)) return internal
     return { code: error.code, detail: error.message, errors: error.details }
   }
   if (!(error instanceof Error) || !('statusCode' in error)) return internal
@@ -78,11 +85,6 @@ export function createErrorHandler(logger: Logger) {
     }
     return sendProblem(request, reply, problem)
   }
-}
-
-function isForCallers(code: ErrorCode): boolean {
-  const codes = Object.keys(errorCodes)
-  return codes.indexOf(code) < codes.indexOf('config-invalid')
 }
 
 function titleOf(code: ErrorCode): string {

@@ -78,7 +78,7 @@ export async function createApi(
     bodyLimit: largestBody,
     requestTimeout: 30_000,
     keepAliveTimeout: 65_000,
-    http: { headersTimeout: 10_000 },
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 5_000 },
     return503OnClosing: false,
     routerOptions: { maxParamLength: longestId },
     requestIdHeader: false,

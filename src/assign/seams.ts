@@ -22,7 +22,7 @@ export interface Sessions {
   ): Promise<{ readonly taken: true } | { readonly taken: false; readonly error: string }>
 }
 
-export interface Leadership {
+interface Leadership {
   /** The fencing number of the lease; undefined while this daemon stands by. */
   fence(): number | undefined
 }
