@@ -165,7 +165,7 @@ describe('a running daemon', () => {
     await eventually(
       async () =>
         (await daemon.decisions('region=local/demo&limit=50')).some(
-          (one) => one.kind === 'refuse' && reason.test(one.reason),
+          (one) => one.kind === 'refuse' && reason.test(`${one.target} ${one.reason}`),
         ),
       { what: `a refusal that says ${reason.source}` },
     )
@@ -179,8 +179,9 @@ describe('a running daemon', () => {
       { algorithm: resolve('test/support/throwing-algorithm.ts'), options: {} },
       /threw: I always do/,
     )
-    await refuses({ algorithm: resolve('test/support/nonsense-algorithm.ts'), options: {} }, /no-such-host/)
-    await daemon.setRegion({ algorithm: 'default', options: {}, target_free_agents: 4 })
+    const nonsense = { algorithm: resolve('test/support/nonsense-algorithm.ts'), options: {}, max_hosts: 2 }
+    for (const what of [/no-such-host/, /whole number/, /max_hosts/, /kind/]) await refuses(nonsense, what)
+    await daemon.setRegion({ algorithm: 'default', options: {}, max_hosts: 8, target_free_agents: 4 })
     await daemon.untilFree(4)
   })
 
