@@ -162,7 +162,11 @@ function createDaemon(options: DaemonOptions): Daemon {
   let isActing = false
   let fleetId = ''
 
-  const wake = (regionId: string, cause: Cause): void => tasks.wake(regionId, cause)
+  const wake = (regionId: string, cause: Cause): void => {
+    tasks.wake(regionId, cause)
+    // Who waits may be served by a host whose stream is back: no row tells.
+    if (cause.kind === 'manager' && cause.what === 'connected') assigner.recheck(regionId)
+  }
   const fence = (): number | undefined => leadership.fence()
   const policies = new Policies(loadAlgorithm)
   const mirror: Mirror = new Mirror({

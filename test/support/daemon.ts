@@ -5,12 +5,12 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { SignJWT } from 'jose'
-import { expect } from 'vitest'
+import { expect, inject } from 'vitest'
 
 import { stopAllHosts } from '../../host-handlers/local/handler.ts'
 import type { HostProcess } from '../../host-handlers/local/host-processes.ts'
@@ -61,6 +61,9 @@ export class Daemon {
   constructor(ports: { api: number; graphql: number; managers: number }, options: DaemonOptions) {
     this.#ownsData = options.dataDir === undefined
     this.dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'muster-daemon-'))
+    if (this.#ownsData && options.databaseUrl === undefined) {
+      cpSync(inject('pgliteTemplate'), join(this.dataDir, 'pglite'), { recursive: true })
+    }
     this.apiUrl = `http://127.0.0.1:${ports.api}`
     this.graphqlUrl = `http://127.0.0.1:${ports.graphql}/v1/graphql`
     this.#environment = {
@@ -183,6 +186,13 @@ export class Daemon {
       },
       ...(options.key === undefined ? {} : { headers: { 'idempotency-key': options.key } }),
     })
+  }
+
+  /** An agent for the user, or a failing test. */
+  async seat(user: string, options: { waitMs?: number } = {}): Promise<AssignBody> {
+    const { status, body } = await this.assign(user, options)
+    expect({ status, code: body.code }, this.output.slice(-3000)).toEqual({ status: 200, code: undefined })
+    return body
   }
 
   async graphql<T>(query: string, variables: Record<string, unknown> = {}): Promise<T> {

@@ -30,7 +30,7 @@ async function expectNoneDoubledOrOrphaned(): Promise<void> {
 }
 
 async function aSession(user: string): Promise<AssignBody> {
-  const { body } = await daemon.assign(user, { waitMs: 20_000 })
+  const body = await daemon.seat(user, { waitMs: 20_000 })
   expect(await sessionOf(body)).toBe(body.session_id)
   return body
 }

@@ -74,7 +74,7 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
     'drains a host by GraphQL: replaced, its session finishes, its process ends, the reason is on record',
     async () => {
       await daemon.untilFree(4)
-      const { body: seat } = await daemon.assign('cat')
+      const seat = await daemon.seat('cat')
       await fetch(`http://${seat.address}:${seat.port}/`)
       await daemon.graphql(
         'mutation ($id: String!) { update_fleet_hosts_by_pk(pk_columns: {id: $id}, _set: {status: "DRAINING", reason: "kernel update"}) { id } }',
@@ -124,9 +124,8 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
   it.skipIf(isMissing)('waits for capacity first come first served, and counts those who wait', async () => {
     await daemon.setRegion({ target_free_agents: 0, min_hosts: 0 })
     await daemon.untilFree(0)
-    const { status, body } = await daemon.assign('eve', { waitMs: 20_000 })
-    expect({ status, code: body.code }).toEqual({ status: 200, code: undefined })
-    await daemon.post('/v1/release', { user: 'eve', body: { session_id: body.session_id } })
+    const seat = await daemon.seat('eve', { waitMs: 20_000 })
+    await daemon.post('/v1/release', { user: 'eve', body: { session_id: seat.session_id } })
     await daemon.setRegion({ target_free_agents: 4 })
     await daemon.untilFree(4)
   })
@@ -137,7 +136,7 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
       const { body: regions } = await daemon.get<{ regions: Record<string, unknown>[] }>('/v1/regions')
       expect(regions.regions[0]).toMatchObject({ id: 'local/demo', free: 4, target: 4 })
       expect((await daemon.get<string>('/metrics')).body).toMatch(/muster_/)
-      const { body: seat } = await daemon.assign('fay')
+      const seat = await daemon.seat('fay')
       await fetch(`http://${seat.address}:${seat.port}/`)
       await daemon.untilFree(4)
       const before = new Set((await daemon.processes()).keys())

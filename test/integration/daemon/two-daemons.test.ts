@@ -34,7 +34,7 @@ describeOnPostgres('two daemons on one database', () => {
       expect((await second.fetch('/readyz')).status).toBe(503)
       expect((await second.assign('ann')).body.code).toBe('unavailable')
       const before = (await first.hosts()).map((host) => host.id)
-      const { body: seat } = await first.assign('ben')
+      const seat = await first.seat('ben')
       await fetch(`http://${seat.address}:${seat.port}/`)
 
       await first.signal(signal)

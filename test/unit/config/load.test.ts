@@ -53,7 +53,11 @@ describe('loadConfig', () => {
 
   it('prefers a real Hasura to DATABASE_URL, and completes its path', () => {
     const config = loadConfig(
-      { ...secrets, DATABASE_URL: 'postgres://127.0.0.1/fleet', HASURA_GRAPHQL_ENDPOINT: 'http://127.0.0.1:9/' },
+      {
+        ...secrets,
+        DATABASE_URL: 'postgres://127.0.0.1/fleet',
+        HASURA_GRAPHQL_ENDPOINT: 'http://127.0.0.1:9/',
+      },
       { generate: true },
     )
     expect(config.database).toEqual({ kind: 'hasura', endpoint: 'http://127.0.0.1:9/v1/graphql' })
@@ -69,7 +73,10 @@ describe('loadConfig', () => {
   it('takes settings from a file under the environment, and is strict about its keys', () => {
     const file = join(dataDir, 'muster.yaml')
     writeFileSync(file, 'PORT: 7777\nMUSTER_LEASE_S: 5\n')
-    const config = loadConfig({ MUSTER_DATA_DIR: dataDir, MUSTER_CONFIG: file, PORT: '7778' }, { generate: true })
+    const config = loadConfig(
+      { MUSTER_DATA_DIR: dataDir, MUSTER_CONFIG: file, PORT: '7778' },
+      { generate: true },
+    )
     expect(config.settings.PORT).toBe(7778)
     expect(config.settings.MUSTER_LEASE_S).toBe(5)
     writeFileSync(file, 'PROT: 7777\n')

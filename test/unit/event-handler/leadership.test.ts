@@ -87,7 +87,10 @@ describe('Leadership', () => {
 
   it('never lets two daemons believe that they hold the same time', async () => {
     const steps = fc.array(
-      fc.record({ away: fc.constantFrom('none', 'one', 'two', 'both'), ms: fc.integer({ min: 100, max: 20_000 }) }),
+      fc.record({
+        away: fc.constantFrom('none', 'one', 'two', 'both'),
+        ms: fc.integer({ min: 100, max: 20_000 }),
+      }),
       { maxLength: 12 },
     )
     await fc.assert(

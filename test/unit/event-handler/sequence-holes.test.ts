@@ -38,7 +38,9 @@ describe('SequenceHoles', () => {
         holes.startAt(0)
         for (const sequence of sequences) holes.seen(sequence, 0)
         const highest = Math.max(...sequences)
-        const missing = Array.from({ length: highest }, (_, index) => index + 1).filter((n) => !sequences.includes(n))
+        const missing = Array.from({ length: highest }, (_, index) => index + 1).filter(
+          (n) => !sequences.includes(n),
+        )
         expect([...holes.open(0)].sort((a, b) => a - b)).toEqual(missing)
       }),
     )

@@ -79,7 +79,9 @@ describe('ActionQueue', () => {
   })
 
   it('takes an executor that throws for a failed attempt', async () => {
-    const { queue, postponed, clock } = aQueue([Object.assign(new Error('broken'), { code: 'database-unavailable' })])
+    const { queue, postponed, clock } = aQueue([
+      Object.assign(new Error('broken'), { code: 'database-unavailable' }),
+    ])
     queue.enqueue(anAction())
     await clock.advance(1_000)
     expect(postponed[0]?.code).toBe('database-unavailable')

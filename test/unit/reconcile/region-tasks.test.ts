@@ -85,7 +85,9 @@ describe('RegionTasks', () => {
   })
 
   it('never overlaps tasks of a region and hands over every cause', async () => {
-    const wakes = fc.array(fc.tuple(fc.constantFrom('r1', 'r2'), fc.integer({ min: 0, max: 9 })), { maxLength: 30 })
+    const wakes = fc.array(fc.tuple(fc.constantFrom('r1', 'r2'), fc.integer({ min: 0, max: 9 })), {
+      maxLength: 30,
+    })
     await fc.assert(
       fc.asyncProperty(wakes, async (sequence) => {
         const running = new Set<string>()
@@ -103,7 +105,9 @@ describe('RegionTasks', () => {
           if (n % 3 === 0) await settle()
         }
         for (let turn = 0; turn < 4; turn += 1) await settle()
-        expect(seen).toEqual(new Set(sequence.map(([regionId, n]) => `${regionId} ${JSON.stringify(change(`t${n}`))}`)))
+        expect(seen).toEqual(
+          new Set(sequence.map(([regionId, n]) => `${regionId} ${JSON.stringify(change(`t${n}`))}`)),
+        )
       }),
       { numRuns: 25 },
     )

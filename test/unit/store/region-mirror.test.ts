@@ -26,10 +26,20 @@ describe('RegionMirror', () => {
     mirror.removeHost('h1')
     expect(mirror.applyHost(aHost({ id: 'h1', revision: 3 }))).toBe(false)
     mirror.beginRebuild()
-    mirror.endRebuild({ region: aRegion(), images: [], hosts: [aHost({ id: 'h1', revision: 3 })], agents: [] })
+    mirror.endRebuild({
+      region: aRegion(),
+      images: [],
+      hosts: [aHost({ id: 'h1', revision: 3 })],
+      agents: [],
+    })
     expect(mirror.snapshot(inputs).hosts).toHaveLength(0)
     mirror.beginRebuild()
-    mirror.endRebuild({ region: aRegion(), images: [], hosts: [aHost({ id: 'h1', revision: 3 })], agents: [] })
+    mirror.endRebuild({
+      region: aRegion(),
+      images: [],
+      hosts: [aHost({ id: 'h1', revision: 3 })],
+      agents: [],
+    })
     expect(mirror.snapshot(inputs).hosts).toHaveLength(1)
   })
 
