@@ -45,7 +45,7 @@ const quick = {
   MUSTER_TICK: '* * * * * *',
   MUSTER_SWEEP_S: '2',
   MUSTER_SWEEP_GRACE_S: '2',
-  MUSTER_LEASE_S: '3',
+  MUSTER_LEASE_S: '5',
   LOG_LEVEL: 'info',
 }
 
