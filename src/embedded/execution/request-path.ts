@@ -5,9 +5,9 @@ import type { ASTNode, DocumentNode } from 'graphql'
 export function pathOf(document: DocumentNode, target: ASTNode): string {
   let found = '$'
   visit(document, {
-    enter(node, key, _parent, _path, ancestors) {
+    enter(node, key, parent, _path, ancestors) {
       if (node !== target) return undefined
-      const chain = [...ancestors, node]
+      const chain = [...ancestors, ...(parent === undefined ? [] : [parent]), node]
       found = chain.reduce<string>((path, each, index) => {
         if (Array.isArray(each)) return path
         const one = each as ASTNode

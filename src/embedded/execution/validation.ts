@@ -37,7 +37,8 @@ export function validateDocument(schema: GraphQLSchema, document: DocumentNode):
 
 /** A fault that graphql-js found, in a document or in the values of its variables. */
 export function refusalOf(error: GraphQLError, document: DocumentNode): HasuraError {
-  const node = error.nodes?.[0]
+  // Of a definition and its use, the use is meant.
+  const node = error.nodes?.at(-1)
   const path = node === undefined ? '$' : pathOf(document, node)
   for (const [pattern, words, suffix] of translations) {
     const match = pattern.exec(error.message)

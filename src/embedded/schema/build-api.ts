@@ -10,6 +10,7 @@ import type {
   TrackedFunction,
   TrackedTable,
 } from '../project/metadata.ts'
+import { isGraphqlName } from './names.ts'
 import type { Api, ApiColumn, ApiFunction, ApiTable, Relationship, RootFieldNames } from './api-model.ts'
 
 type Mutable<T> = T extends ReadonlyMap<infer K, infer V> ? Map<K, V> : never
@@ -21,7 +22,10 @@ export function buildApi(project: Project, catalog: Catalog): Api {
   const tables = new Map<string, ApiTable>()
   for (const tracked of project.tables) {
     const table = catalogTables.get(keyOf(tracked.table))
-    if (table !== undefined) tables.set(keyOf(table), apiTable(tracked, table))
+    const served = table === undefined ? undefined : apiTable(tracked, table)
+    if (table !== undefined && served !== undefined && isGraphqlName(served.name)) {
+      tables.set(keyOf(table), served)
+    }
   }
   const faults: string[] = []
   for (const tracked of project.tables) {
@@ -57,7 +61,10 @@ export function buildApi(project: Project, catalog: Catalog): Api {
     const returns = found?.returns === undefined ? undefined : tables.get(keyOf(found.returns))
     if (found === undefined) continue
     if (returns === undefined) faults.push(`function ${keyOf(found)} does not return a tracked table`)
-    else functions.push(apiFunction(tracked, found, returns))
+    else {
+      const served = apiFunction(tracked, found, returns)
+      if (isGraphqlName(served.name)) functions.push(served)
+    }
   }
   if (faults.length > 0) {
     throw new MusterError('config-invalid', `the metadata does not fit the database: ${faults.join('; ')}`, {
@@ -94,9 +101,11 @@ function apiTable(tracked: TrackedTable, table: Table): ApiTable {
   return {
     name,
     table,
-    columns: new Map(columns.map((column) => [column.name, column])),
+    columns: new Map(
+      columns.filter(({ name: field }) => isGraphqlName(field)).map((column) => [column.name, column]),
+    ),
     relationships: new Map(),
-    primaryKey,
+    primaryKey: primaryKey.every((key) => isGraphqlName(key.name)) ? primaryKey : [],
     rootFields: { ...byDefault, ...Object.fromEntries(custom) },
   }
 }

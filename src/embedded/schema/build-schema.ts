@@ -1,12 +1,13 @@
 /** One role's GraphQL schema: what its documents are validated against, and what introspection answers. */
 import { GraphQLObjectType, GraphQLSchema, GraphQLString } from 'graphql'
 
+import { MusterError } from '../../model/errors.ts'
 import type { Api } from './api-model.ts'
 import { createMutationTypes } from './mutation-types.ts'
 import { rootFieldsOf } from './root-fields.ts'
-import type { MutationField, QueryField, RootField, StreamField } from './root-fields.ts'
+import type { MutationField, QueryField, RootField, RootFields, StreamField } from './root-fields.ts'
 import { createTableTypes } from './table-types.ts'
-import { createTypeRegistry, isGraphqlName } from './type-registry.ts'
+import { createTypeRegistry } from './type-registry.ts'
 
 export interface RoleSchema {
   readonly schema: GraphQLSchema
@@ -18,7 +19,13 @@ export interface RoleSchema {
 export function buildSchema(api: Api): RoleSchema {
   const types = createTypeRegistry()
   const tables = createTableTypes(types)
-  const fields = rootFieldsOf(nameable(api), types, tables, createMutationTypes(types, tables))
+  const fields = rootFieldsOf(api, types, tables, createMutationTypes(types, tables))
+  const taken = duplicates(fields)
+  if (taken.length > 0) {
+    throw new MusterError('config-invalid', `the metadata gives names twice: ${taken.join(', ')}`, {
+      details: taken,
+    })
+  }
   const subscription = root('subscription_root', fields.subscription)
   const mutation = root('mutation_root', fields.mutation)
   return {
@@ -55,14 +62,12 @@ function nothingToQuery(): GraphQLObjectType {
   })
 }
 
+function duplicates({ query, mutation, subscription }: RootFields): string[] {
+  return [query, mutation, subscription].flatMap((fields) => {
+    const seen = new Set<string>()
+    return fields.filter(({ name }) => seen.size === seen.add(name).size).map(({ name }) => name)
+  })
+}
+
 const meanings = <Meaning>(fields: readonly RootField<Meaning>[]): ReadonlyMap<string, Meaning> =>
   new Map(fields.map(({ name, meaning }) => [name, meaning]))
-
-/** Without what GraphQL has no name for. */
-function nameable(api: Api): Api {
-  const tables = api.tables.filter(({ name }) => isGraphqlName(name))
-  return {
-    tables,
-    functions: api.functions.filter(({ name, returns }) => isGraphqlName(name) && tables.includes(returns)),
-  }
-}

@@ -2,7 +2,7 @@
  * JSON whose numbers are not rounded. Numbers that a double cannot hold are kept as `JSON.rawJSON`, which
  * `JSON.stringify` writes out unchanged.
  */
-import { GraphQLError, Kind } from 'graphql'
+import { Kind } from 'graphql'
 import type { ValueNode } from 'graphql'
 
 export interface ExactNumber {
@@ -20,7 +20,9 @@ interface ExactJson {
 const exact = JSON as unknown as ExactJson
 
 export const isExactNumber = (value: unknown): value is ExactNumber => exact.isRawJSON(value)
-export const exactNumber = (text: string): unknown => (isSafe(text) ? Number(text) : exact.rawJSON(text))
+/** A number as a client wrote it: as a double where that says the same. */
+export const exactNumber = (text: string): number | ExactNumber =>
+  String(Number(text)) === text ? Number(text) : exact.rawJSON(text)
 
 /** Long runs of digits are rare: only a text that has some is parsed the slow way. */
 const longNumber = /\d[\d.]{14}|[eE][+-]?\d{3}/
@@ -31,14 +33,6 @@ export function parseExactJson(text: string): unknown {
   return exact.parse(text, (_key, value, { source }) =>
     typeof value === 'number' && source !== undefined ? exactNumber(source) : value,
   )
-}
-
-function isSafe(text: string): boolean {
-  const digits = text
-    .replace(/[eE].*$/, '')
-    .replaceAll(/[-.]/g, '')
-    .replace(/^0+/, '')
-  return digits.length <= 15 && Number.isFinite(Number(text))
 }
 
 /** A literal of the query language as a JSON value. */
@@ -63,8 +57,7 @@ export function jsonOfLiteral(
         node.fields.map(({ name, value }) => [name.value, jsonOfLiteral(value, variables)]),
       )
     case Kind.VARIABLE:
-      if (variables === undefined || variables === null)
-        throw new GraphQLError('a variable has no value here')
-      return variables[node.name.value] ?? null
+      // While a document is validated its variables have no values yet.
+      return variables?.[node.name.value] ?? null
   }
 }

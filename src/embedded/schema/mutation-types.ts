@@ -4,10 +4,11 @@ import type { GraphQLFieldConfigArgumentMap, GraphQLInputObjectType } from 'grap
 
 import { updateOperators } from '../sql/update-operators.ts'
 import type { ApiColumn, ApiFunction, ApiTable } from './api-model.ts'
+import { isGraphqlName } from './names.ts'
 import type { TableTypes } from './table-types.ts'
 import { manyOf, mapFields } from './table-types.ts'
 import type { InputFields, TypeRegistry } from './type-registry.ts'
-import { isGraphqlName, listOf, required } from './type-registry.ts'
+import { listOf, required } from './type-registry.ts'
 
 export interface MutationTypes {
   response(table: ApiTable): GraphQLObjectType

@@ -2,31 +2,26 @@
  * PostgreSQL's types as GraphQL scalars with Hasura's names. A value is kept as the text that the client wrote wherever
  * a JavaScript number could spoil it: 9223372036854775807 has to arrive as it is.
  */
-import {
-  GraphQLBoolean,
-  GraphQLError,
-  GraphQLFloat,
-  GraphQLInt,
-  GraphQLScalarType,
-  GraphQLString,
-  Kind,
-} from 'graphql'
+import { GraphQLBoolean, GraphQLError, GraphQLInt, GraphQLScalarType, GraphQLString, Kind } from 'graphql'
 import type { ValueNode } from 'graphql'
 
 import type { PgType } from '../catalog/catalog.ts'
-import { exactNumber, isExactNumber, jsonOfLiteral } from './exact-json.ts'
+import { isExactNumber, jsonOfLiteral } from './exact-json.ts'
 
 const builtIn: ReadonlyMap<string, GraphQLScalarType> = new Map<string, GraphQLScalarType>([
   ['int4', GraphQLInt],
   ['text', GraphQLString],
   ['varchar', GraphQLString],
   ['bool', GraphQLBoolean],
-  ['float4', GraphQLFloat],
 ])
 const renamed: ReadonlyMap<string, string> = new Map([
+  ['float4', 'Float'],
   ['int2', 'smallint'],
   ['int8', 'bigint'],
 ])
+
+/** What an average has; its scalar is `Float`. */
+export const floatType: PgType = { name: 'float4', sql: 'real', kind: 'base' }
 
 const integers = new Set(['int2', 'int4', 'int8'])
 const fractions = new Set(['float4', 'float8', 'numeric', 'money'])
@@ -87,10 +82,8 @@ function plainLiteral(node: ValueNode, name: string): unknown {
   switch (node.kind) {
     case Kind.INT:
     case Kind.FLOAT:
-      return exactNumber(node.value)
     case Kind.STRING:
     case Kind.ENUM:
-      return node.value
     case Kind.BOOLEAN:
       return node.value
     default:

@@ -2,7 +2,6 @@
 import {
   GraphQLBoolean,
   GraphQLEnumType,
-  GraphQLFloat,
   GraphQLInt,
   GraphQLList,
   GraphQLNonNull,
@@ -19,7 +18,7 @@ import type {
 
 import { aggregatesOf } from '../sql/aggregates.ts'
 import type { ApiColumn, ApiTable, Relationship } from './api-model.ts'
-import { isJson } from './scalars.ts'
+import { floatType, isJson } from './scalars.ts'
 import type { InputFields, TypeRegistry } from './type-registry.ts'
 import { listOf, required } from './type-registry.ts'
 
@@ -163,7 +162,7 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
       const over = aggregatesOf(table).map((aggregate) => {
         const type = types.named(`${table.name}_${aggregate.name}_fields`, (typeName) => {
           const fields = mapFields(aggregate.columns, (each) => ({
-            type: aggregate.isExact ? types.value(each.column.type) : GraphQLFloat,
+            type: aggregate.isExact ? types.value(each.column.type) : types.value(floatType),
           }))
           return new GraphQLObjectType({ name: typeName, fields })
         })

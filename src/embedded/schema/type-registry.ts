@@ -17,6 +17,7 @@ import type {
 import type { PgType } from '../catalog/catalog.ts'
 import { operatorsOf } from '../sql/operators.ts'
 import type { Operand } from '../sql/operators.ts'
+import { isGraphqlName } from './names.ts'
 import { makeScalar, scalarName } from './scalars.ts'
 
 export type InputFields = GraphQLInputFieldConfigMap
@@ -95,7 +96,3 @@ export function createTypeRegistry(): TypeRegistry {
   }
   return registry
 }
-
-/** SQL allows any name; one that GraphQL does not is left out of the schema, as Hasura leaves it out. */
-export const isGraphqlName = (name: string): boolean =>
-  /^[_A-Za-z][_0-9A-Za-z]*$/.test(name) && !name.startsWith('__')
