@@ -1,0 +1,81 @@
+/** The real daemon in a process of its own, on a benchmark's database. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { eventually } from '../../test/support/eventually.ts'
+import { freePort } from '../../test/support/free-port.ts'
+import type { BenchContext } from './benchmark.ts'
+import { keepTrackOf } from './programs.ts'
+
+export const jwtSecret = 'jwt-secret-of-the-benchmarks-32-characters'
+
+export interface BenchDaemon {
+  readonly apiUrl: string
+  readonly managerPort: number
+  /** Calls back for each message of a plugin inside the daemon. */
+  onMessage(listener: (message: unknown) => void): void
+  /** Ends it as a user would, so that it gives its lease back. */
+  stop(): Promise<void>
+}
+
+export async function startBenchDaemon(
+  databaseUrl: string,
+  { profileDir }: BenchContext,
+): Promise<BenchDaemon> {
+  const directory = mkdtempSync(join(tmpdir(), 'muster-bench-'))
+  const [api, graphql, managers] = [await freePort(), await freePort(), await freePort()]
+  const logPath = join(directory, 'log')
+  const log = openSync(logPath, 'w')
+  const child = fork(join(import.meta.dirname, '../../src/main.ts'), ['run'], {
+    cwd: directory,
+    env: {
+      PATH: process.env['PATH'],
+      PORT: `${api}`,
+      MUSTER_GRAPHQL_PORT: `${graphql}`,
+      MUSTER_MANAGER_PORT: `${managers}`,
+      MUSTER_DATA_DIR: directory,
+      DATABASE_URL: databaseUrl,
+      HASURA_GRAPHQL_ADMIN_SECRET: 'admin-secret-of-the-benchmarks',
+      MUSTER_JWT_SECRET: jwtSecret,
+      MUSTER_FLEET_KEY: 'fleet-key-of-the-benchmarks-fleet-key',
+      MUSTER_SEED: 'none',
+      // Seeded machines are in nobody's cloud.
+      MUSTER_SWEEP_S: '86400',
+    },
+    execArgv: profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`],
+    stdio: ['ignore', 'ignore', log, 'ipc'],
+  })
+  closeSync(log)
+  keepTrackOf(child)
+  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
+  const stop = async (): Promise<void> => {
+    if (!hasEnded()) {
+      const ended = once(child, 'exit')
+      child.kill('SIGTERM')
+      await ended
+    }
+    rmSync(directory, { recursive: true, force: true })
+  }
+  const apiUrl = `http://127.0.0.1:${api}`
+  try {
+    await eventually(async () => hasEnded() || (await fetch(`${apiUrl}/readyz`)).ok, {
+      timeoutMs: 60_000,
+      everyMs: 50,
+      what: 'the daemon is ready',
+    })
+    if (hasEnded()) throw new Error('the daemon ended')
+  } catch (error) {
+    const lines = readFileSync(logPath, 'utf8').slice(-3_000)
+    await stop()
+    throw new Error(`no daemon to measure:\n${lines}`, { cause: error })
+  }
+  return {
+    apiUrl,
+    managerPort: managers,
+    onMessage: (listener) => void child.on('message', listener),
+    stop,
+  }
+}
