@@ -65,6 +65,6 @@ export function streamSql(
   return (
     `with b as (select ${alias}.* from ${from} where ${alias}.${name} ${beyond} ${bound} and ${filter}` +
     ` order by ${alias}.${name} ${order} limit ${batchSize})` +
-    ` select ${jsonList(outputs, `from b as ${rows}`)}::text, (select ${name}::text from b order by ${name} ${back} limit 1), (select count(*)::text from b)`
+    ` select ${jsonList(outputs, `from b as ${rows}`)}::text, (select b.${name}::text from b order by b.${name} ${back} limit 1), (select count(*)::text from b)`
   )
 }
