@@ -330,6 +330,7 @@ declare
   answer fleet.assignments;
   region fleet.regions;
   chosen fleet.agents;
+  waited_for text;
   host fleet.hosts;
   slot integer;
   is_known boolean;
@@ -374,25 +375,42 @@ begin
     return;
   end if;
 
-  select a.* into chosen
-    from jsonb_array_elements_text(coalesce(request -> 'candidates', '[]')) with ordinality as c (id, place)
-    join fleet.agents a on a.id = c.id and a.status = 'WAITING' and a.region_id = region.id
-    join fleet.hosts h on h.id = a.host_id and h.status = 'ACTIVE' and h.image_id = answer.image_id
-    order by c.place limit 1 for update of a skip locked;
-  if not found then
-    select a.* into chosen from fleet.agents a join fleet.hosts h on h.id = a.host_id
+  -- A row that was locked only to find that it had changed stays locked until the (sub)transaction ends, so what finds
+  -- nothing is rolled back: a claim that waits holds no agent, or claims and drains would wait for each other.
+  begin
+    select a.* into chosen
+      from jsonb_array_elements_text(coalesce(request -> 'candidates', '[]')) with ordinality as c (id, place)
+      join fleet.agents a on a.id = c.id and a.status = 'WAITING' and a.region_id = region.id
+      join fleet.hosts h on h.id = a.host_id and h.status = 'ACTIVE' and h.image_id = answer.image_id
+      order by c.place limit 1 for update of a skip locked;
+    if not found then
+      select a.* into chosen from fleet.agents a join fleet.hosts h on h.id = a.host_id
+        where a.region_id = region.id and a.status = 'WAITING' and h.status = 'ACTIVE' and h.image_id = answer.image_id
+          and not coalesce(request -> 'excluded_hosts', '[]') ? h.id
+        limit 1 for update of a skip locked;
+    end if;
+    if not found then
+      raise exception using errcode = 'MU000', message = 'no agent is free and unlocked';
+    end if;
+  exception when sqlstate 'MU000' then null;
+  end;
+  -- Those that were skipped may be locked by claims that fail or drains that are refused: wait for one at a time.
+  while chosen.id is null loop
+    select a.id into waited_for from fleet.agents a join fleet.hosts h on h.id = a.host_id
       where a.region_id = region.id and a.status = 'WAITING' and h.status = 'ACTIVE' and h.image_id = answer.image_id
         and not coalesce(request -> 'excluded_hosts', '[]') ? h.id
-      limit 1 for update of a skip locked;
-  end if;
-  if not found then
-    -- Those that were skipped may be locked by claims that fail or drains that are refused: wait for one, in order.
-    select a.* into chosen from fleet.agents a join fleet.hosts h on h.id = a.host_id
-      where a.region_id = region.id and a.status = 'WAITING' and h.status = 'ACTIVE' and h.image_id = answer.image_id
-        and not coalesce(request -> 'excluded_hosts', '[]') ? h.id
-      order by a.id limit 1 for update of a;
-  end if;
-  if not found then
+      order by a.id limit 1;
+    exit when not found;
+    begin
+      select a.* into chosen from fleet.agents a join fleet.hosts h on h.id = a.host_id
+        where a.id = waited_for and a.status = 'WAITING' and h.status = 'ACTIVE' for update of a;
+      if not found then
+        raise exception using errcode = 'MU000', message = 'it was taken or withdrawn';
+      end if;
+    exception when sqlstate 'MU000' then null;
+    end;
+  end loop;
+  if chosen.id is null then
     answer.outcome := 'no-capacity';
     return next answer;
     return;
