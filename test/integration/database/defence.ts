@@ -81,6 +81,10 @@ export function piece(name: string, text: string, replacement = ''): Mutation {
   }
 }
 
+export function both(one: Mutation, other: Mutation): Mutation {
+  return async (fleet) => `${await one(fleet)} and ${await other(fleet)}`
+}
+
 /** The SQLSTATE with which a statement is refused; undefined when it is carried out. */
 export async function refusalOf(work: Promise<unknown>): Promise<string | undefined> {
   try {
