@@ -15,10 +15,10 @@ node_modules/.package-lock.json: package.json package-lock.json
 	@touch $@
 
 run: install ## start the daemon and a demo region of hosts on this machine
-	@exec muster run
+	@exec node src/main.ts run
 
 stop-hosts: install ## end the hosts that `make run` has left running
-	@muster stop-hosts
+	@node src/main.ts stop-hosts
 
 check: install ## format, lint, types, import layers, dead code
 	prettier --check --log-level warn .
