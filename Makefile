@@ -15,7 +15,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	@touch $@
 
 run: install ## start the daemon and a demo region of hosts on this machine
-	@exec node src/main.ts run
+	@MUSTER_LOG_FORMAT=$${MUSTER_LOG_FORMAT:-pretty} exec node src/main.ts run
 
 stop-hosts: install ## end the hosts that `make run` has left running
 	@node src/main.ts stop-hosts
