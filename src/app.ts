@@ -263,6 +263,7 @@ function createDaemon(options: DaemonOptions): Daemon {
       isCurrent: () => isCurrent,
       policyOf: (region) => policies.of(region),
       enqueue: (action) => queue.enqueue(action),
+      resumeActions: () => queue.resume(),
       wake,
       armTimer: (regionId, at) => tasks.armTimer(regionId, at),
       takeSweepFindings: (regionId) => sweep.takeFindings(regionId),
@@ -277,9 +278,6 @@ function createDaemon(options: DaemonOptions): Daemon {
     tasks.start()
     queue.start()
     sweep.start()
-    void queue
-      .resume()
-      .catch((error: unknown) => logger.warn({ err: error }, 'open actions could not be read'))
     for (const regionId of mirror.regionIds) wake(regionId, { kind: 'resync', why: 'start' })
   }
   const endActing = async (): Promise<void> => {
@@ -303,7 +301,7 @@ function createDaemon(options: DaemonOptions): Daemon {
       health.set('start', undefined)
       beginActing()
       // What was committed while nobody listened may hold actions that were never handed on.
-      if (isActing) void queue.resume().catch(() => undefined)
+      queue.resume()
     },
   })
   const leadership: Leadership = new Leadership({

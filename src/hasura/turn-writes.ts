@@ -119,7 +119,8 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
         columns.hosts,
       ),
     endHost: async (hostId, fence, reason) => {
-      await callFunction(client, 'end_host', { host_id: hostId, fence, reason }, id, 'id')
+      const rows = await callFunction(client, 'end_host', { host_id: hostId, fence, reason }, id, 'id')
+      return rows.length > 0
     },
     drainHost: async (hostId, reason) => {
       const answer = await client.request(drainHost, { id: hostId, reason })

@@ -2,6 +2,9 @@
  * Carries actions out, beside the turns: a launch of minutes holds no region. An action is stored as RUNNING by the
  * turn that decided it and is executed again after a crash until its end is stored, so executors are idempotent. One
  * executor per kind: a kind without one does not compile.
+ *
+ * A turn hands its actions on, but the answer to its commit may be lost while the actions are stored: so the open ones
+ * are also read from the database, at the start, when somebody asks, and from time to time.
  */
 import { isAborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
@@ -32,11 +35,18 @@ export interface ActionQueueOptions {
 }
 
 const retryBackoff = { firstMs: 500, longestMs: 30_000, jitter: 0.2 }
+/** A database that is back is noticed soon. */
+const databaseBackoff = { firstMs: 250, longestMs: 1_000, jitter: 0.2 }
+/** How often open actions are read, and read again when that failed, in milliseconds. */
+const lookEveryMs = 30_000
+const lookAgainMs = 1_000
 
 export class ActionQueue {
   readonly #options: ActionQueueOptions
   readonly #underWay = new Map<string, Promise<void>>()
   #stopping = new AbortController()
+  #lookNow = new AbortController()
+  #looking: Promise<void> = Promise.resolve()
   #isOpen = false
 
   constructor(options: ActionQueueOptions) {
@@ -51,18 +61,19 @@ export class ActionQueue {
   start(): void {
     this.#stopping = new AbortController()
     this.#isOpen = true
+    this.#looking = this.#keepLooking(this.#stopping.signal)
   }
 
   /** Attempts are told to end and waited for; what they leave open is taken up by the next active daemon. */
   async stop(): Promise<void> {
     this.#isOpen = false
     this.#stopping.abort()
-    await Promise.all(this.#underWay.values())
+    await Promise.all([this.#looking, ...this.#underWay.values()])
   }
 
-  /** Take up every open action that is not under way: after a start, and whenever one may have been missed. */
-  async resume(): Promise<void> {
-    for (const action of await this.#options.store.readOpenActions()) this.#enqueue(action, true)
+  /** Take up every open action that is not under way, soon: one may have been missed. */
+  resume(): void {
+    this.#lookNow.abort()
   }
 
   /** An action that a turn of this daemon just stored, its first attempt counted. */
@@ -76,6 +87,22 @@ export class ActionQueue {
       this.#underWay.delete(action.id),
     )
     this.#underWay.set(action.id, run)
+  }
+
+  async #keepLooking(signal: AbortSignal): Promise<void> {
+    const { store, clock, logger } = this.#options
+    for (let failures = 0; !signal.aborted;) {
+      this.#lookNow = new AbortController()
+      try {
+        for (const action of await store.readOpenActions()) this.#enqueue(action, true)
+        failures = 0
+      } catch (error) {
+        failures += 1
+        if (failures === 1) logger.warn({ err: error }, 'open actions could not be read')
+      }
+      const soon = AbortSignal.any([signal, this.#lookNow.signal])
+      await pause(clock, failures === 0 ? lookEveryMs : lookAgainMs, soon)
+    }
   }
 
   async #run(action: Action, isRepeat: boolean, signal: AbortSignal): Promise<void> {
@@ -104,7 +131,10 @@ export class ActionQueue {
       }
       failures += 1
       mustCount = true
-      const waitMs = backoffMs(failures, retryBackoff)
+      const waitMs = backoffMs(
+        failures,
+        result.code === 'database-unavailable' ? databaseBackoff : retryBackoff,
+      )
       logger.warn({ ...line, outcome: result.code, detail: result.message, retryInMs: waitMs }, 'action')
       await this.#store(async (store) => {
         await store.postponeAction(action.id, clock.now() + waitMs, result.code, result.message)

@@ -32,6 +32,8 @@ export interface TurnRunnerOptions {
   readonly isCurrent: () => boolean
   readonly policyOf: (region: Region) => Promise<RegionPolicy>
   readonly enqueue: (action: Action) => void
+  /** Actions may have been stored without an answer that said so. */
+  readonly resumeActions: () => void
   readonly wake: (regionId: string, cause: Cause) => void
   readonly armTimer: (regionId: string, at: number | undefined) => void
   /** Takes what the sweep has found in a region and not yet seen decided. */
@@ -77,7 +79,12 @@ async function runTurn(
   if (plan === undefined) return
 
   options.fault('turn.before-commit')
-  const committed = await store.commitTurn(regionId, snapshot.region.turn, fence, plan)
+  const committed = await store
+    .commitTurn(regionId, snapshot.region.turn, fence, plan)
+    .catch((error: unknown) => {
+      options.resumeActions()
+      throw error
+    })
   options.fault('turn.after-commit')
   if (committed === undefined) {
     logger.info({ regionId, turn: snapshot.region.turn }, 'turn refused: the region has moved on')

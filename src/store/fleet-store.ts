@@ -41,10 +41,11 @@ export interface FleetStore {
     message?: string,
   ): Promise<void>
   logAction(actionId: string, level: 'info' | 'warn' | 'error', message: string): Promise<void>
+  /** false: nothing was stored, since the action has ended or the lease is not ours. */
   finishLaunch(actionId: string, fence: number, result: LaunchOutcome): Promise<boolean>
   bindLaunch(launchId: string, cloudIds: readonly string[]): Promise<readonly Host[]>
-  /** The machine is gone: the row and its terminations end. */
-  endHost(hostId: string, fence: number, reason: string | null): Promise<void>
+  /** The machine is gone: the row and its terminations end. false: there is no such row, or the lease is not ours. */
+  endHost(hostId: string, fence: number, reason: string | null): Promise<boolean>
   /** A person's wish: false when the host was not in a state that can be drained. */
   drainHost(hostId: string, reason: string): Promise<boolean>
 

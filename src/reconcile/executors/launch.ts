@@ -34,8 +34,9 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
     const fence = dependencies.fence()
     if (fence === undefined)
       return { outcome: 'failed', code: 'standby', message: 'the lease was lost meanwhile' }
-    await dependencies.store.finishLaunch(action.id, fence, outcome)
+    const isStored = await dependencies.store.finishLaunch(action.id, fence, outcome)
     fault('launch.after-finish')
+    if (!isStored) return { outcome: 'failed', code: 'not-stored', message: 'it had ended, or the lease has' }
     const asked = action.params.count
     return {
       outcome: 'done',

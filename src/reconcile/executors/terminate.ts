@@ -34,7 +34,7 @@ export function createTerminateExecutor(dependencies: TerminateDependencies) {
     const fence = dependencies.fence()
     if (fence === undefined)
       return { outcome: 'failed', code: 'standby', message: 'the lease was lost meanwhile' }
-    await store.endHost(hostId, fence, null)
-    return { outcome: 'done' }
+    if (await store.endHost(hostId, fence, null)) return { outcome: 'done' }
+    return { outcome: 'failed', code: 'not-stored', message: 'the row is gone, or the lease is' }
   }
 }

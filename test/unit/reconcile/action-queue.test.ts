@@ -19,7 +19,10 @@ function anAction(changes: { id?: string; nextAttemptAt?: number } = {}): Action
   }
 }
 
-function aQueue(answers: (AttemptResult | Error)[], open: readonly Action[] = []) {
+function aQueue(
+  answers: (AttemptResult | Error)[],
+  open: readonly Action[] | (() => readonly Action[]) = [],
+) {
   const clock = new TestClock()
   const calls: string[] = []
   const postponed: { at: number; code: string }[] = []
@@ -35,7 +38,7 @@ function aQueue(answers: (AttemptResult | Error)[], open: readonly Action[] = []
     logger: silentLogger,
     executors: { launch: execute, terminate: execute, 'clear-orphan': execute },
     store: {
-      readOpenActions: async () => open,
+      readOpenActions: async () => (typeof open === 'function' ? open() : open),
       beginAttempt: async (id) => {
         calls.push(id)
         return { attempts: 2 }
@@ -90,12 +93,45 @@ describe('ActionQueue', () => {
 
   it('resumes what a crash left open, not before its time', async () => {
     const clockStart = new TestClock().now()
-    const { queue, attempts, clock } = aQueue([], [anAction({ nextAttemptAt: clockStart + 5_000 })])
-    await queue.resume()
+    const { attempts, clock } = aQueue([], [anAction({ nextAttemptAt: clockStart + 5_000 })])
     await clock.advance(4_999)
     expect(attempts()).toBe(0)
     await clock.advance(1)
     expect(attempts()).toBe(1)
+  })
+
+  it('finds what was stored without its being handed on, once asked and from time to time', async () => {
+    const open: Action[] = []
+    const { queue, attempts, clock } = aQueue([], () => open)
+    await settle()
+    open.push(anAction())
+    queue.resume()
+    await settle()
+    expect(attempts()).toBe(1)
+    open.splice(0, 1, anAction({ id: 'test/one:2.0' }))
+    await clock.advance(30_000)
+    expect(attempts()).toBe(2)
+  })
+
+  it('looks again soon when open actions could not be read', async () => {
+    let failures = 2
+    const { attempts, clock } = aQueue([], () => {
+      failures -= 1
+      if (failures >= 0) throw new Error('away')
+      return [anAction()]
+    })
+    await clock.advance(2_000)
+    expect(attempts()).toBe(1)
+  })
+
+  it('tries again within a second when only the database was away', async () => {
+    const away = () => Object.assign(new Error('away'), { code: 'database-unavailable' })
+    const { queue, attempts, clock } = aQueue(Array.from({ length: 30 }, away))
+    queue.enqueue(anAction())
+    await clock.advance(20_000)
+    const before = attempts()
+    await clock.advance(1_000)
+    expect(attempts()).toBeGreaterThan(before)
   })
 
   it('stops waiting attempts and starts nothing afterwards', async () => {

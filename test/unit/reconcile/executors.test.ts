@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest'
+
+import { noFaults } from '../../../src/lib/fault-points.ts'
+import type { HostHandler } from '../../../src/model/host-handler.ts'
+import type { ActionOf } from '../../../src/reconcile/action-queue.ts'
+import { createLaunchExecutor } from '../../../src/reconcile/executors/launch.ts'
+import { createTerminateExecutor } from '../../../src/reconcile/executors/terminate.ts'
+import { aHost } from '../../support/factories.ts'
+import { patient } from '../../support/small-fleet.ts'
+
+const common = { id: 'test/one:1.0', regionId: 'test/one', status: 'RUNNING', nextAttemptAt: null } as const
+const aLaunch: ActionOf<'launch'> = {
+  ...common,
+  kind: 'launch',
+  target: null,
+  params: { image: 'ami-2', version: '2.0.0', count: 1, instanceTypes: [], agentsPerHost: 2 },
+  attempts: 1,
+}
+const aTermination: ActionOf<'terminate'> = {
+  ...common,
+  kind: 'terminate',
+  target: 'h1',
+  params: {},
+  attempts: 1,
+}
+const handler: HostHandler = {
+  launch: async () => ({ cloudIds: ['machine-1'] }),
+  async *list() {
+    // Nobody asks.
+  },
+  terminate: async (ids) => new Map(ids.map((id) => [id, 'gone'] as const)),
+}
+
+describe('launch', () => {
+  it('is not done before its end is stored: the lease may have been lost in the middle', async () => {
+    const answers = [false, true]
+    const execute = createLaunchExecutor({
+      store: { finishLaunch: async () => answers.shift() ?? true },
+      handlerOf: async () => handler,
+      fence: () => 1,
+      fleetId: 'fleet',
+      fleetKey: 'key',
+      fault: noFaults,
+    })
+    expect(await execute(aLaunch, patient)).toMatchObject({ outcome: 'failed', code: 'not-stored' })
+    expect(await execute(aLaunch, patient)).toMatchObject({ outcome: 'done' })
+  })
+})
+
+describe('terminate', () => {
+  it("is not done before the row's end is stored", async () => {
+    const answers = [false, true]
+    const execute = createTerminateExecutor({
+      store: {
+        readHost: async () => aHost({ status: 'TERMINATING' }),
+        endHost: async () => answers.shift() ?? true,
+        endAction: async () => undefined,
+      },
+      handlerOf: async () => handler,
+      fence: () => 1,
+      isLaunchOpen: () => false,
+    })
+    expect(await execute(aTermination, patient)).toMatchObject({ outcome: 'failed', code: 'not-stored' })
+    expect(await execute(aTermination, patient)).toMatchObject({ outcome: 'done' })
+  })
+})

@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest'
+
+import { algorithm } from '../../../scaling-algorithms/default/algorithm.ts'
+import { noFaults } from '../../../src/lib/fault-points.ts'
+import { silentLogger } from '../../../src/lib/logger.ts'
+import { MusterError } from '../../../src/model/errors.ts'
+import type { Region } from '../../../src/model/region.ts'
+import type { TurnRunnerOptions } from '../../../src/reconcile/turn-runner.ts'
+import { createTurnRunner } from '../../../src/reconcile/turn-runner.ts'
+import { Mirror } from '../../../src/store/mirror.ts'
+import { anImage, aRegion } from '../../support/factories.ts'
+import { TestClock } from '../../support/test-clock.ts'
+
+/** A region that lacks hosts, and a database whose answers to commits are the test's. */
+function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
+  const clock = new TestClock()
+  const mirror = new Mirror({ clock, lastHeard: () => undefined, waitingUsers: () => 0 })
+  mirror.apply({ regions: [aRegion()], images: [anImage()] })
+  const seen = { enqueued: 0, resumed: 0, wakes: 0, reads: 0, timer: undefined as number | undefined }
+  const options: TurnRunnerOptions = {
+    store: {
+      commitTurn: (_regionId, turn) => commit(turn),
+      readRegion: async () => {
+        seen.reads += 1
+        return { region: aRegion(), images: [anImage()], hosts: [], agents: [] }
+      },
+      readRows: async () => ({ regions: [], images: [], hosts: [], agents: [] }),
+    },
+    mirror,
+    clock,
+    logger: silentLogger,
+    fence: () => 1,
+    isCurrent: () => true,
+    policyOf: async () => ({ algorithm, options: { idle_seconds: 0 } }),
+    enqueue: () => (seen.enqueued += 1),
+    resumeActions: () => (seen.resumed += 1),
+    wake: () => (seen.wakes += 1),
+    armTimer: (_regionId, at) => (seen.timer = at),
+    takeSweepFindings: () => [],
+    fault: noFaults,
+  }
+  return { run: createTurnRunner(options), seen, clock }
+}
+
+const causes = [{ kind: 'change', table: 'regions' }] as const
+
+describe('a turn', () => {
+  it('hands its actions on once it is stored', async () => {
+    const { run, seen } = aRunner(async (turn) => aRegion({ turn: turn + 1, revision: 2 }))
+    await run('test/one', causes)
+    expect(seen).toMatchObject({ enqueued: 1, resumed: 0 })
+  })
+
+  it('whose answer is lost has its actions looked for: they may be stored', async () => {
+    const { run, seen, clock } = aRunner(() =>
+      Promise.reject(new MusterError('database-unavailable', 'no answer', { retryable: true })),
+    )
+    await run('test/one', causes)
+    expect(seen).toMatchObject({ enqueued: 0, resumed: 1, timer: clock.now() + 1_000 })
+  })
+})
