@@ -6,7 +6,7 @@ import type { ManagerLinkOptions } from './seams.ts'
 
 const retry = { firstMs: 100, longestMs: 2_000, jitter: 0.5 }
 
-export interface HostWriterEvents {
+interface HostWriterEvents {
   /** The manager has agents that the database does not take. */
   readonly onUnwanted: (agentIds: readonly string[]) => void
   /** The rows of these agents are deleted. */

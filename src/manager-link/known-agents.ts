@@ -5,7 +5,7 @@ import type { AgentReport } from '../store/fleet-store.ts'
 type KnownState = AgentState & { readonly status: AgentReport['status'] | 'GONE' }
 
 /** What one write tells the database. */
-export interface Batch {
+interface Batch {
   readonly reports: readonly AgentReport[]
   readonly isFull: boolean
 }

@@ -138,8 +138,12 @@ describeOnPostgres('managers dial in', () => {
     const hostKey = await linked.seedHost('h1')
     const managers = Array.from({ length: 10 }, () => linked.dial())
     for (const manager of managers) manager.say(aHello({ hostKey }))
-    await eventually(() => managers.filter((manager) => manager.ended === undefined).length === 1)
-    expect(linked.link.isConnected('h1')).toBe(true)
+    await eventually(
+      () =>
+        managers.filter((manager) => manager.ended === undefined).length === 1 &&
+        linked.link.isConnected('h1'),
+    )
+    expect(managers.filter((manager) => manager.ended === undefined)[0]?.all('welcome')).toHaveLength(1)
   })
 
   it('who does not begin with Hello is cut off', async () => {

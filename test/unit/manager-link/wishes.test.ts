@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest'
+
+import { wishesOf } from '../../../src/manager-link/wishes.ts'
+import { aHost } from '../../support/factories.ts'
+
+const nobody = () => undefined
+const names = (...args: Parameters<typeof wishesOf>) => wishesOf(...args).map((wish) => wish.name)
+
+describe('what the rows ask of a manager', () => {
+  it('nothing of a healthy host', () => {
+    expect(names(aHost({ agents: ['WAITING', 'RUNNING', 'CONNECTING'] }), nobody)).toEqual([])
+  })
+
+  it('a session for each ALLOCATED agent that has not taken it, an end for each DYING one', () => {
+    const host = aHost({ agents: ['ALLOCATED', 'DYING', { status: 'ALLOCATED', sessionId: 'taken' }] })
+    const sessionOf = (id: string) => (id === 'h1-a3' ? 'taken' : undefined)
+    expect(names(host, sessionOf)).toEqual(['start h1-a1', 'stop h1-a2'])
+  })
+
+  it('a drain, also of a host that was draining when it fell silent', () => {
+    expect(names(aHost({ status: 'DRAINING', agents: ['RUNNING'] }), nobody)).toEqual(['drain'])
+    expect(names(aHost({ status: 'UNRESPONSIVE', statusBefore: 'DRAINING' }), nobody)).toEqual(['drain'])
+    expect(names(aHost({ status: 'UNRESPONSIVE', statusBefore: 'ACTIVE' }), nobody)).toEqual([])
+  })
+
+  it('of a host that ends, only to leave', () => {
+    expect(names(aHost({ status: 'TERMINATING', agents: ['DYING', 'ALLOCATED'] }), nobody)).toEqual(['leave'])
+  })
+})
