@@ -17,6 +17,8 @@ export interface HostView extends Host {
 export interface RegionSnapshot {
   /** Milliseconds since the epoch. The only clock an algorithm has. */
   readonly now: number
+  /** Milliseconds since the epoch. Before it (daemon start, take-over, database return) no manager could be heard. */
+  readonly listeningSince: number
   readonly region: Region
   /** All but RETIRED images. */
   readonly images: readonly Image[]

@@ -10,7 +10,8 @@
  *   agents          ALLOCATED or CONNECTING for `allocated`: end them
  *
  * Nobody can be heard by a daemon that is down or without its database, so what waits for a manager's word counts from
- * `heardAt`, never from a time before that. Reasons bear no clock: what is unchanged reads the same in every turn.
+ * `heardAt` or `listeningSince`, never from a time before that: a user may have come to an agent while nobody was told.
+ * Reasons bear no clock: what is unchanged reads the same in every turn.
  */
 import type { Agent } from '../model/agent.ts'
 import type { UpkeepDecision } from '../model/decision.ts'
@@ -46,7 +47,8 @@ export function upkeep(snapshot: RegionSnapshot): Upkeep {
     // What ends the host ends its agents.
     if (host.status === 'TERMINATING' || host.liveAgents === 0 || decision?.kind === 'terminate') continue
     for (const agent of host.agents) {
-      if (!isUnclaimed(agent) || !isDue(agent.statusSince + deadlines.allocated * 1000)) continue
+      const since = Math.max(agent.statusSince, snapshot.listeningSince)
+      if (!isUnclaimed(agent) || !isDue(since + deadlines.allocated * 1000)) continue
       decisions.push({
         kind: 'end-agent',
         agentId: agent.id,

@@ -44,6 +44,7 @@ export class Mirror implements FleetView {
   snapshot(regionId: string): RegionSnapshot | undefined {
     return this.#regions.get(regionId)?.snapshot({
       now: this.#inputs.clock.now(),
+      listeningSince: this.#silenceCountsFrom,
       waitingUsers: this.#inputs.waitingUsers(regionId),
       heardAt: this.#heardAt,
     })

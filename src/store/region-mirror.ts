@@ -15,6 +15,8 @@ import { HeldRows } from './held-rows.ts'
 
 export interface SnapshotInputs {
   readonly now: number
+  /** 0 unless told: always. */
+  readonly listeningSince?: number
   readonly waitingUsers: number
   /** Milliseconds since the epoch; the later of last heartbeat, daemon start and database return. */
   readonly heardAt: (host: Host) => number
@@ -106,6 +108,7 @@ export class RegionMirror {
     const images = [...this.#images.values()]
     return {
       now: inputs.now,
+      listeningSince: inputs.listeningSince ?? 0,
       region,
       images,
       activeImage: images.find((image) => image.status === 'ACTIVE'),

@@ -119,6 +119,7 @@ export function aSnapshot({ region, ...changes }: SnapshotChanges = {}): RegionS
   const activeImage = anImage()
   return {
     now,
+    listeningSince: anHourAgo,
     region: aRegion(region),
     images: [activeImage],
     activeImage,

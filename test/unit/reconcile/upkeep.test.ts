@@ -158,6 +158,12 @@ describe('an agent whose user does not come', () => {
     expectPlan(decide(aHost({ agents: agents(60), status: 'TERMINATING' }))).andNothingElse()
   })
 
+  it('is given its time anew after the daemon was deaf: the user may have come, and nobody was told', () => {
+    const host = aHost({ agents: [{ status: 'CONNECTING', statusSince: ago(3_600) }] })
+    expectPlan(upkeep(aSnapshot({ hosts: [host], listeningSince: ago(59) })).decisions).andNothingElse()
+    expectPlan(upkeep(aSnapshot({ hosts: [host], listeningSince: ago(60) })).decisions).endsAgents('h1-a1')
+  })
+
   it('leaves a RUNNING agent alone, however old', () => {
     const agents = [{ status: 'RUNNING', statusSince: ago(100_000) } as const]
     expectPlan(decide(aHost({ agents }))).andNothingElse()
