@@ -94,9 +94,10 @@ export async function startPostgres(): Promise<Postgres> {
     child.kill(mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
     await ended
   }
-  // A test run that is cut short must leave no server behind.
+  // A test run that is cut short must leave no server behind, nor its files.
   const onExit = () => {
-    server?.kill('SIGQUIT')
+    server?.kill('SIGKILL')
+    rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
   }
   const close = async () => {
     process.off('exit', onExit)
