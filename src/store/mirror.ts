@@ -19,6 +19,7 @@ export class Mirror implements FleetView {
   readonly #inputs: MirrorInputs
   readonly #regions = new Map<string, RegionMirror>()
   readonly #regionOfHost = new Map<string, string>()
+  readonly #rebuilding = new Map<string, Promise<void>>()
   readonly #changes = new EventEmitter<{ change: [regionId: string] }>()
   #silenceCountsFrom: number
 
@@ -91,8 +92,25 @@ export class Mirror implements FleetView {
     return changed
   }
 
-  /** Read a region anew: `read` is called after the mirror has marked what it held before. */
+  /**
+   * Read a region anew: `read` is called after the mirror has marked what it held before. One at a time in each region:
+   * two would take each other's marks for their own, and lose a row that the first read was too early for.
+   */
   async rebuild(regionId: string, read: () => Promise<RegionRows | undefined>): Promise<void> {
+    const earlier = this.#rebuilding.get(regionId)
+    const mine = (async () => {
+      await earlier?.catch(() => undefined)
+      await this.#rebuildNow(regionId, read)
+    })()
+    this.#rebuilding.set(regionId, mine)
+    try {
+      await mine
+    } finally {
+      if (this.#rebuilding.get(regionId) === mine) this.#rebuilding.delete(regionId)
+    }
+  }
+
+  async #rebuildNow(regionId: string, read: () => Promise<RegionRows | undefined>): Promise<void> {
     this.#regions.get(regionId)?.beginRebuild()
     const rows = await read()
     if (rows === undefined) {
