@@ -3,6 +3,7 @@
  * are handed on before that, since nothing they do needs the mirror. A commit that is refused (the region moved on, or
  * the lease is another's) means that the mirror lags: the region is read anew and decided again.
  */
+import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -43,13 +44,23 @@ export interface TurnRunnerOptions {
 
 /** A region whose turn failed is looked at again after this, in milliseconds. */
 const retryMs = 1_000
+/** One whose commits are refused again and again: a lease that was lost is noticed only at its next renewal. */
+const refusalBackoff = { firstMs: 50, longestMs: 1_000 }
 
 export function createTurnRunner(
   options: TurnRunnerOptions,
 ): (regionId: string, causes: readonly Cause[]) => Promise<void> {
+  const refusals = new Map<string, number>()
   return async (regionId, causes) => {
     try {
-      await runTurn(options, regionId, causes)
+      if ((await runTurn(options, regionId, causes)) === 'done') {
+        refusals.delete(regionId)
+        return
+      }
+      const count = (refusals.get(regionId) ?? 0) + 1
+      refusals.set(regionId, count)
+      if (count === 1) options.wake(regionId, { kind: 'resync', why: 'commit-refused' })
+      else options.armTimer(regionId, options.clock.now() + backoffMs(count - 1, refusalBackoff))
     } catch (error) {
       options.logger.warn({ regionId, err: error }, 'turn failed')
       options.armTimer(regionId, options.clock.now() + retryMs)
@@ -61,22 +72,22 @@ async function runTurn(
   options: TurnRunnerOptions,
   regionId: string,
   causes: readonly Cause[],
-): Promise<void> {
+): Promise<'done' | 'refused'> {
   const { store, mirror, clock, logger } = options
   const fence = options.fence()
-  if (fence === undefined || !options.isCurrent()) return
+  if (fence === undefined || !options.isCurrent()) return 'done'
   const region = mirror.snapshot(regionId)?.region
-  if (region === undefined) return
+  if (region === undefined) return 'done'
   const policy = await options.policyOf(region)
   const snapshot = mirror.snapshot(regionId)
-  if (snapshot === undefined) return
+  if (snapshot === undefined) return 'done'
 
   const startedAt = clock.now()
   const event = { regionId, causes }
   const sweep = options.takeSweepFindings(regionId)
   const { plan, nextDeadline } = planTurn({ snapshot, event, sweep, ...policy })
   options.armTimer(regionId, nextDeadline)
-  if (plan === undefined) return
+  if (plan === undefined) return 'done'
 
   options.fault('turn.before-commit')
   const committed = await store
@@ -89,8 +100,7 @@ async function runTurn(
   if (committed === undefined) {
     logger.info({ regionId, turn: snapshot.region.turn }, 'turn refused: the region has moved on')
     await mirror.rebuild(regionId, () => store.readRegion(regionId))
-    options.wake(regionId, { kind: 'resync', why: 'commit-refused' })
-    return
+    return 'refused'
   }
   const stored = committed.turn !== snapshot.region.turn
   if (stored) {
@@ -110,6 +120,7 @@ async function runTurn(
     },
     'turn',
   )
+  return 'done'
 }
 
 function actionsOf(plan: TurnPlan, regionId: string, turn: number): readonly Action[] {

@@ -58,4 +58,17 @@ describe('a turn', () => {
     await run('test/one', causes)
     expect(seen).toMatchObject({ enqueued: 0, resumed: 1, timer: clock.now() + 1_000 })
   })
+
+  it('that is refused reads its region anew and is decided again at once; refused again, it backs off', async () => {
+    const { run, seen, clock } = aRunner(async () => undefined)
+    await run('test/one', causes)
+    expect(seen).toMatchObject({ reads: 1, wakes: 1 })
+    const waits: number[] = []
+    for (let turn = 0; turn < 7; turn += 1) {
+      await run('test/one', causes)
+      waits.push(seen.timer! - clock.now())
+    }
+    expect(seen.wakes).toBe(1)
+    expect(waits).toEqual([50, 100, 200, 400, 800, 1_000, 1_000])
+  })
 })
