@@ -146,10 +146,10 @@ export class ActionQueue {
 
   async #attempt(action: Action, mustCount: boolean, signal: AbortSignal): Promise<AttemptResult> {
     try {
-      if (mustCount && (await this.#options.store.beginAttempt(action.id)) === undefined) {
-        return { outcome: 'done', message: 'it had ended already' }
-      }
-      return await execute(this.#options.executors, action, signal)
+      if (!mustCount) return await execute(this.#options.executors, action, signal)
+      const begun = await this.#options.store.beginAttempt(action.id)
+      if (begun === undefined) return { outcome: 'done', message: 'it had ended already' }
+      return await execute(this.#options.executors, { ...action, ...begun }, signal)
     } catch (error) {
       return {
         outcome: 'failed',

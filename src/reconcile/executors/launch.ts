@@ -26,9 +26,16 @@ const attempt = 1
 export function createLaunchExecutor(dependencies: LaunchDependencies) {
   const { fault } = dependencies
   return async (action: ActionOf<'launch'>, signal: AbortSignal): Promise<AttemptResult> => {
-    const handler = await dependencies.handlerOf(action.regionId)
+    const handler = await dependencies.handlerOf(action.regionId).catch((error: unknown) => {
+      // Nothing was ever asked of a provider that could not even be loaded: the region need not wait for it.
+      if (action.attempts === 1) return { code: 'invalid-request', message: messageOf(error) } as const
+      throw error
+    })
     fault('launch.before-call')
-    const outcome = await callProvider(dependencies, handler, action, signal)
+    const outcome =
+      'code' in handler
+        ? { cloudIds: [], ...handler }
+        : await callProvider(dependencies, handler, action, signal)
     fault('launch.after-call')
     if ('retry' in outcome) return { outcome: 'failed', ...outcome.retry }
     const fence = dependencies.fence()
@@ -67,7 +74,7 @@ async function callProvider(
   } catch (error) {
     // What is not a typed refusal may have been carried out.
     const code = error instanceof LaunchError ? error.code : 'unknown'
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     if (code === 'transient' || code === 'unknown') return { retry: { code, message } }
     return { cloudIds: [], code, message }
   }
@@ -78,4 +85,8 @@ function idempotencyToken(fleetId: string, action: ActionOf<'launch'>): string {
   return createHash('sha256')
     .update(JSON.stringify([fleetId, action.id, attempt, action.params]))
     .digest('hex')
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import { noFaults } from '../../../src/lib/fault-points.ts'
 import type { HostHandler } from '../../../src/model/host-handler.ts'
+import type { LaunchOutcome } from '../../../src/store/fleet-store.ts'
 import type { ActionOf } from '../../../src/reconcile/action-queue.ts'
 import { createLaunchExecutor } from '../../../src/reconcile/executors/launch.ts'
 import { createTerminateExecutor } from '../../../src/reconcile/executors/terminate.ts'
@@ -44,6 +45,34 @@ describe('launch', () => {
     })
     expect(await execute(aLaunch, patient)).toMatchObject({ outcome: 'failed', code: 'not-stored' })
     expect(await execute(aLaunch, patient)).toMatchObject({ outcome: 'done' })
+  })
+})
+
+describe('a launch whose provider cannot be loaded', () => {
+  const finished: LaunchOutcome[] = []
+  const execute = createLaunchExecutor({
+    store: {
+      finishLaunch: async (_id, _fence, outcome) => {
+        finished.push(outcome)
+        return true
+      },
+    },
+    handlerOf: () => Promise.reject(new Error('there is no provider "nowhere"')),
+    fence: () => 1,
+    fleetId: 'fleet',
+    fleetKey: 'key',
+    fault: noFaults,
+  })
+
+  it('ends at its first attempt, so that the region can be mended', async () => {
+    expect(await execute(aLaunch, patient)).toMatchObject({ outcome: 'done' })
+    expect(finished).toEqual([
+      { cloudIds: [], code: 'invalid-request', message: 'there is no provider "nowhere"' },
+    ])
+  })
+
+  it('is kept at a later one: an earlier call may have started machines', async () => {
+    await expect(execute({ ...aLaunch, attempts: 2 }, patient)).rejects.toThrow('nowhere')
   })
 })
 
