@@ -138,6 +138,20 @@ proveDefences('transitions hold against plain SQL', [
     without: [index('images_one_active')],
   },
   {
+    holds: 'a region keeps its provider while it has hosts, whose machines only that one can find',
+    check: async (fleet) => {
+      await fleet.seedRegion()
+      await fleet.seedHosts(['h1'])
+      const move = () => refusalOf(fleet.sql(`update fleet.regions set provider = 'aws'`))
+      expect(await move()).toBe(refused)
+      await fleet.sql(`update fleet.hosts set status = 'TERMINATING'`)
+      expect(await move()).toBe(refused)
+      await fleet.sql(`update fleet.hosts set status = 'TERMINATED'`)
+      expect(await move()).toBe(undefined)
+    },
+    without: [trigger('regions', 'guard')],
+  },
+  {
     holds: 'decisions are append-only, but for the count of their repeats',
     check: async (fleet) => {
       await fleet.sql(`insert into fleet.decisions (id, region_id, turn, place, kind, reason)

@@ -138,6 +138,10 @@ begin
   if new.id <> old.id then
     raise exception 'region %: its id never changes', old.id using errcode = '23514';
   end if;
+  -- Its machines would be looked for at a provider that never had them, and taken for gone.
+  if new.provider <> old.provider and exists (select 1 from fleet.hosts where region_id = old.id and status <> 'TERMINATED') then
+    raise exception 'region %: its provider may change once its hosts have ended', old.id using errcode = '23514';
+  end if;
   new.revision := old.revision + 1;
   new.updated_at := now();
   return new;
