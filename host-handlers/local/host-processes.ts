@@ -1,6 +1,9 @@
 import { readFile, readdir } from 'node:fs/promises'
 
-import { readProcessStat } from '../../src/lib/process-identity.ts'
+import { isNoProcess, readProcessStat } from '../../src/lib/process-identity.ts'
+
+/** Processes looked at together: each look opens a file. */
+const atOnce = 32
 
 /**
  * Local hosts as they really are: the processes of this machine whose environment says that they belong to one. It
@@ -29,18 +32,31 @@ export interface HostTags {
   readonly MUSTER_HOST_LAUNCHED_AT: string
 }
 
-/** Every living process of every local host of this user, of all fleets. */
+/**
+ * Every living process of every local host of this user, of all fleets. What cannot be looked at (no file left to open)
+ * is an error: a host that is left out would be taken for gone.
+ */
 export async function findHostProcesses(): Promise<readonly HostProcess[]> {
   const names = await readdir('/proc')
-  const pids = names.filter((name) => /^\d+$/.test(name)).map(Number)
-  const found = await Promise.all(pids.filter((pid) => pid !== process.pid).map(readHostProcess))
-  return found.filter((one) => one !== undefined)
+  const pids = names
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid)
+  const found: HostProcess[] = []
+  for (let start = 0; start < pids.length; start += atOnce) {
+    const looked = await Promise.all(pids.slice(start, start + atOnce).map(readHostProcess))
+    found.push(...looked.filter((one) => one !== undefined))
+  }
+  return found
 }
 
 async function readHostProcess(pid: number): Promise<HostProcess | undefined> {
   // Of other users' processes we may read nothing, and of zombies there is nothing to read: where nobody reaps
   // orphans (pid 1 of many containers) they stay for ever, and must not keep a host alive.
-  const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+  const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch((error: unknown) => {
+    if (isNoProcess(error) || isNotOurs(error)) return ''
+    throw error
+  })
   if (!environment.includes('MUSTER_LOCAL_HOST=')) return undefined
   const tags: Partial<Record<string, string>> = {}
   for (const entry of environment.split('\0')) {
@@ -77,4 +93,9 @@ export async function signalHost(processes: readonly HostProcess[], signal: Node
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
     }
   }
+}
+
+function isNotOurs(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'EACCES' || code === 'EPERM'
 }

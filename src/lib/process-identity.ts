@@ -19,13 +19,22 @@ export interface ProcessStat {
   readonly startTime: number
 }
 
-/** undefined when there is no such process (any more). */
+/** undefined when there is no such process (any more). Throws when that cannot be told. */
 export async function readProcessStat(pid: number): Promise<ProcessStat | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch((error: unknown) => {
+    if (isNoProcess(error)) return undefined
+    throw error
+  })
   if (text === undefined) return undefined
   // The second field is the program's name in brackets and may itself hold spaces and brackets.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   return { state: fields[0] ?? '', group: Number(fields[2]), startTime: Number(fields[19]) }
+}
+
+/** What reading a process's files fails with when it has ended, before or while they are read. */
+export function isNoProcess(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOENT' || code === 'ESRCH'
 }
 
 export async function ownProcessIdentity(): Promise<ProcessIdentity> {

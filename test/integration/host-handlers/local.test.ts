@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 import { createHandler, stopAllHosts } from '../../../host-handlers/local/handler.ts'
@@ -207,6 +208,15 @@ describe('local hosts', () => {
     await clock.advance(60 * 60 * 1000)
     await listHosts(handler)
     expect(await readdir(hosts)).toEqual([])
+  })
+
+  it('are not overlooked by a daemon that can open no file: what the list leaves out is taken for gone', async () => {
+    const fewFiles = fileURLToPath(new URL('../../support/few-files-program.ts', import.meta.url))
+    const { stdout } = await promisify(execFile)('bash', [
+      '-c',
+      `ulimit -n 60; exec "${process.execPath}" "${fewFiles}"`,
+    ])
+    expect(stdout).toBe('refused EMFILE')
   })
 
   it('are all stopped at once, those that are meant only', async () => {
