@@ -181,6 +181,7 @@ export const secretSettings: ReadonlySet<SettingName> = new Set([
   'HASURA_GRAPHQL_ADMIN_SECRET',
   'MUSTER_JWT_SECRET',
   'MUSTER_FLEET_KEY',
+  'MUSTER_HOOK_SECRET',
   'DATABASE_URL',
   'SENTRY_DSN',
 ])

@@ -58,6 +58,14 @@ export const settings = {
     doc: 'launch tokens are derived from it, at least 32 characters; generated on the built-in database',
     schema: secret(32).optional(),
   },
+  MUSTER_HOOK_SECRET: {
+    doc: 'secret of the webhooks that a Hasura calls (docs/hasura.md), at least 32 characters; two, comma-separated, while one replaces the other; without it there are no webhooks',
+    schema: z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()))
+      .pipe(z.array(secret(32)).max(2, 'must be one secret, or two with a comma between them'))
+      .optional(),
+  },
   SENTRY_DSN: { doc: 'where unexpected errors are reported', schema: url(['http:', 'https:']).optional() },
   LOG_LEVEL: {
     doc: 'trace, debug, info, warn, error or silent',

@@ -43,6 +43,7 @@ import { RegionTasks } from './reconcile/region-tasks.ts'
 import { keepRetention } from './reconcile/retention.ts'
 import { Sweep } from './reconcile/sweep.ts'
 import { createTurnRunner } from './reconcile/turn-runner.ts'
+import type { RowHint } from './store/change-feed.ts'
 import type { FleetStore } from './store/fleet-store.ts'
 import { Mirror } from './store/mirror.ts'
 
@@ -86,6 +87,7 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
     host: config.settings.MUSTER_HTTP_HOST,
     port: config.settings.PORT,
     adminSecret: config.adminSecret,
+    hookSecrets: config.settings.MUSTER_HOOK_SECRET ?? [],
     jwt: config.jwt,
     assignLimit: config.settings.MUSTER_ASSIGN_LIMIT,
     store,
@@ -93,6 +95,7 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
     assigner: daemon.assigner,
     health,
     wake: daemon.wake,
+    hint: daemon.hint,
     clock,
     logger,
   }).catch(async (error: unknown) => {
@@ -150,6 +153,7 @@ interface Daemon {
   readonly mirror: Mirror
   readonly assigner: Assigner
   readonly wake: (regionId: string, cause: Cause) => void
+  readonly hint: (rows: readonly RowHint[]) => boolean
   /** From the first query to subscribed and leading; resolves when the signal is aborted before that. */
   boot(): Promise<void>
   stop(): Promise<void>
@@ -328,6 +332,7 @@ function createDaemon(options: DaemonOptions): Daemon {
     mirror,
     assigner,
     wake,
+    hint: (rows) => follower.hint(rows),
     boot: async () => {
       health.set('lease', 'standby: another daemon is active')
       fleetId = await untilUsable({ ...options, seedFile: config.seedFile })

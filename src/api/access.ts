@@ -9,16 +9,16 @@ import { unauthorized } from './tokens.ts'
 
 /**
  * `open`: anybody. `user`: a token, for what is one's own. `read`: the admin secret, or a token whose role is operator
- * or viewer. `operate`: the admin secret, or a token whose role is operator.
+ * or viewer. `operate`: the admin secret, or a token whose role is operator. `hook`: the webhooks' own secret.
  */
-type Access = 'open' | 'user' | 'read' | 'operate'
+type Access = 'open' | 'user' | 'read' | 'operate' | 'hook'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access
   }
   interface FastifyRequest {
-    /** Who asks: a token's user, or `admin`; empty on open routes. */
+    /** Who asks: a token's user, or `admin`; empty on open routes and webhooks. */
     caller: string
   }
 }
@@ -28,8 +28,15 @@ const roles: Readonly<Record<'read' | 'operate', ReadonlySet<string>>> = {
   operate: new Set(['operator']),
 }
 
-export function guardRoutes(app: FastifyInstance, adminSecret: string, tokens: TokenVerifier): void {
-  const isAdminSecret = secretComparison(adminSecret)
+export interface Secrets {
+  readonly admin: string
+  /** Any of them opens the webhooks; none: there are no webhooks. */
+  readonly hooks: readonly string[]
+}
+
+export function guardRoutes(app: FastifyInstance, secrets: Secrets, tokens: TokenVerifier): void {
+  const isAdminSecret = secretComparison([secrets.admin])
+  const isHookSecret = secretComparison(secrets.hooks)
   app.decorateRequest('caller', '')
   app.addHook('onRoute', ({ method, url, config }) => {
     if (config?.access === undefined) throw new Error(`${String(method)} ${url} does not say who may use it`)
@@ -39,6 +46,11 @@ export function guardRoutes(app: FastifyInstance, adminSecret: string, tokens: T
     const access = request.routeOptions.config.access ?? 'open'
     if (access === 'open') {
       done()
+      return
+    }
+    if (access === 'hook') {
+      const isKnown = isHookSecret(request.headers['x-muster-hook-secret'])
+      done(secrets.hooks.length === 0 ? noHooks() : isKnown ? undefined : wrongHookSecret())
       return
     }
     const given = request.headers['x-muster-admin-secret']
@@ -61,7 +73,7 @@ export function guardRoutes(app: FastifyInstance, adminSecret: string, tokens: T
   })
 }
 
-function mayPass(claims: Claims, access: Exclude<Access, 'open'>): boolean {
+function mayPass(claims: Claims, access: Exclude<Access, 'open' | 'hook'>): boolean {
   return access === 'user' || (claims.role !== undefined && roles[access].has(claims.role))
 }
 
@@ -76,8 +88,23 @@ function forbidden(access: 'user' | 'read' | 'operate'): MusterError {
   return new MusterError('forbidden', `the token's role claim must be ${wanted}`)
 }
 
-/** Compares hashes: of equal length whatever is given, and in constant time. */
-function secretComparison(secret: string): (given: string | string[]) => boolean {
-  const expected = hash('sha256', secret, 'buffer')
-  return (given) => typeof given === 'string' && timingSafeEqual(hash('sha256', given, 'buffer'), expected)
+function noHooks(): MusterError {
+  return new MusterError('not-found', 'there are no webhooks here: MUSTER_HOOK_SECRET is not set')
+}
+
+function wrongHookSecret(): MusterError {
+  return new MusterError(
+    'unauthorized',
+    'the header x-muster-hook-secret must hold the secret of the webhooks',
+  )
+}
+
+/** Compares hashes: of equal length whatever is given, and in constant time, also when one of several is right. */
+function secretComparison(secrets: readonly string[]): (given: string | string[] | undefined) => boolean {
+  const expected = secrets.map((secret) => hash('sha256', secret, 'buffer'))
+  return (given) => {
+    if (typeof given !== 'string') return false
+    const found = hash('sha256', given, 'buffer')
+    return expected.map((one) => timingSafeEqual(found, one)).includes(true)
+  }
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Health } from '../lib/health.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Cause } from '../model/event.ts'
+import type { RowHint } from '../store/change-feed.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import type { FleetView } from '../store/fleet-view.ts'
 import type { Assigner } from '../assign/assigner.ts'
@@ -14,6 +15,8 @@ export interface ApiContext {
   readonly assigner: Pick<Assigner, 'assign' | 'release' | 'sessions' | 'waitingUsers' | 'stop'>
   readonly health: Pick<Health, 'ready' | 'cause'>
   readonly wake: (regionId: string, cause: Cause) => void
+  /** Rows that may have changed; false when nobody can look at them now. */
+  readonly hint: (rows: readonly RowHint[]) => boolean
   readonly clock: Clock
   readonly logger: Logger
   readonly metrics: Metrics

@@ -38,7 +38,7 @@ const retryAfter: Partial<Readonly<Record<ErrorCode, number>>> = { 'no-capacity'
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: Problem): FastifyReply {
   const status = errorCodes[problem.code]
   const seconds = retryAfter[problem.code]
-  if (seconds !== undefined) void reply.header('retry-after', seconds)
+  if (seconds !== undefined && !reply.hasHeader('retry-after')) void reply.header('retry-after', seconds)
   if (problem.code === 'unauthorized') void reply.header('www-authenticate', 'Bearer')
   return reply
     .code(status)

@@ -18,6 +18,7 @@ import { createErrorHandler, problemOf, problemText, sendProblem } from './probl
 import { refuseOtherMethods } from './other-methods.ts'
 import { assignRoute } from './routes/assign.ts'
 import { decisionRoutes } from './routes/decisions.ts'
+import { hookRoutes } from './routes/hooks.ts'
 import { hostRoutes } from './routes/hosts.ts'
 import { probeRoutes } from './routes/probes.ts'
 import { regionRoutes } from './routes/regions.ts'
@@ -35,6 +36,8 @@ export interface ApiOptions extends Omit<ApiContext, 'metrics'> {
   /** 0 takes a free one. */
   readonly port: number
   readonly adminSecret: string
+  /** Of the webhooks; without one there are none. */
+  readonly hookSecrets: readonly string[]
   readonly jwt: TokenKey
 }
 
@@ -107,7 +110,8 @@ export async function createApi(
     }),
   )
   acceptOnlyJson(app)
-  guardRoutes(app, options.adminSecret, new TokenVerifier(options.jwt, clock))
+  const secrets = { admin: options.adminSecret, hooks: options.hookSecrets }
+  guardRoutes(app, secrets, new TokenVerifier(options.jwt, clock))
   await app.register(rateLimit, { global: false })
   refuseOtherMethods(app, () => {
     assignRoute(app, context)
@@ -115,6 +119,7 @@ export async function createApi(
     hostRoutes(app, context)
     regionRoutes(app, context)
     decisionRoutes(app, context)
+    hookRoutes(app, context)
     probeRoutes(app, context)
   })
   await app.ready()

@@ -1,13 +1,15 @@
 /**
- * How the daemon hears. Each hint names a row, which is fetched by key into the mirror and wakes its region. Hints are
- * merged while a fetch is under way, so that a burst costs a few reads. Whatever may have been missed (a reconnect, a
- * pushed error, a full batch, the timer) rebuilds the mirror; streams lose rows that commit late below the cursor, so
- * holes in the sequence are asked for by key until they are filled or a minute old.
+ * How the daemon hears. Each hint, from the stream or from a webhook, names a row, which is fetched by key into the
+ * mirror and wakes its region. Hints are merged while a fetch is under way, so that a burst costs a few reads.
+ * Whatever may have been missed (a reconnect, a pushed error, a full batch, the timer) rebuilds the mirror; streams
+ * lose rows that commit late below the cursor, so holes in the sequence are asked for by key until they are filled or
+ * a minute old.
  */
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Cause } from '../model/event.ts'
-import type { Change, ChangeFeed } from '../store/change-feed.ts'
+import type { Change, ChangeFeed, RowHint } from '../store/change-feed.ts'
+import { isMirrored } from '../store/change-feed.ts'
 import type { FleetStore, Rows } from '../store/fleet-store.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { SequenceHoles } from './sequence-holes.ts'
@@ -91,6 +93,17 @@ export class ChangeFollower {
   /** Read everything anew: somebody saw an answer that the mirror does not explain. */
   resync(why: ResyncWhy): void {
     this.#ask(why)
+  }
+
+  /**
+   * Rows to look at, heard of by another way than the stream. False while the database is not heard: its return
+   * rebuilds the mirror, whatever was missed.
+   */
+  hint(rows: readonly RowHint[]): boolean {
+    if (!this.#isCurrent) return false
+    for (const { table, rowId } of rows) this.#hints[table].add(rowId)
+    this.#wakeLoop()
+    return true
   }
 
   /** The stream starts at the end of the outbox: what is older is in the rows that the first resync reads. */
@@ -202,10 +215,6 @@ function noHints(): Hints {
 
 function isEmpty(hints: Hints): boolean {
   return hints.regions.size + hints.images.size + hints.hosts.size + hints.agents.size === 0
-}
-
-function isMirrored(table: string): table is keyof Rows {
-  return table === 'regions' || table === 'images' || table === 'hosts' || table === 'agents'
 }
 
 function messageOf(error: unknown): string {

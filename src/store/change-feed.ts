@@ -1,9 +1,22 @@
+import type { Rows } from './fleet-store.ts'
+
 /** One row of `fleet.changes`: where to look, never what was written. */
 export interface Change {
   readonly sequence: number
   readonly table: string
   readonly rowId: string
   readonly regionId: string
+}
+
+/** A row that may have changed, by whatever means it was heard of. */
+export interface RowHint {
+  readonly table: keyof Rows
+  readonly rowId: string
+}
+
+/** Whether the mirror holds rows of the table (without its schema). */
+export function isMirrored(table: string): table is keyof Rows {
+  return table === 'regions' || table === 'images' || table === 'hosts' || table === 'agents'
 }
 
 export interface ChangeSink {

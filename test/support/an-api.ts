@@ -31,6 +31,8 @@ export async function bearer(
 
 export const asAdmin = { 'x-muster-admin-secret': adminSecret }
 
+export const hookSecret = 'a-hook-secret-of-at-least-32-characters'
+
 export interface ApiFixture {
   readonly fleet: SmallFleet
   readonly options: ApiOptions
@@ -46,6 +48,7 @@ export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
     host: '127.0.0.1',
     port: 0,
     adminSecret,
+    hookSecrets: [hookSecret],
     jwt: { secret: jwtSecret },
     assignLimit: 1_000,
     store: {
@@ -76,6 +79,7 @@ export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
     assigner: fleet.assigner(),
     health,
     wake: (regionId, cause) => fleet.wakes.push(`${regionId} ${cause.kind}`),
+    hint: () => true,
     clock: systemClock,
     logger: silentLogger,
     ...overrides,

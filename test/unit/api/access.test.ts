@@ -7,7 +7,7 @@ import { createApi } from '../../../src/api/server.ts'
 import { TokenVerifier } from '../../../src/api/tokens.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 import type { ApiFixture } from '../../support/an-api.ts'
-import { adminSecret, anApi, asAdmin, bearer, jwtSecret } from '../../support/an-api.ts'
+import { adminSecret, anApi, asAdmin, bearer, hookSecret, jwtSecret } from '../../support/an-api.ts'
 
 let fixture: ApiFixture
 let app: FastifyInstance
@@ -31,6 +31,8 @@ const routes = [
   ['POST', '/v1/hosts/:id/drain', 'operate'],
   ['GET', '/v1/regions', 'read'],
   ['GET', '/v1/decisions', 'read'],
+  ['POST', '/v1/hooks/hasura/event', 'hook'],
+  ['POST', '/v1/hooks/hasura/cron', 'hook'],
 ] as const
 
 test('the table of this test names every route that there is', () => {
@@ -61,9 +63,10 @@ describe.each(routes)('%s %s', (method, path, access) => {
     expect(await passes(await bearer({ role: 'viewer' }))).toBe(
       open || access === 'user' || access === 'read',
     )
-    expect(await passes(await bearer({ role: 'operator' }))).toBe(true)
+    expect(await passes(await bearer({ role: 'operator' }))).toBe(access !== 'hook')
     expect(await passes(await bearer({ role: 'admin' }))).toBe(open || access === 'user')
     expect(await passes(asAdmin)).toBe(open || access === 'read' || access === 'operate')
+    expect(await passes({ 'x-muster-hook-secret': hookSecret })).toBe(open || access === 'hook')
   })
 
   test('answers a wrong secret and no token with the same words', async () => {
@@ -108,6 +111,6 @@ test('a wrong admin secret is not made good by a token', async () => {
 
 test('a route that does not say who may use it does not start', () => {
   const fresh = fastify()
-  guardRoutes(fresh, adminSecret, new TokenVerifier({ secret: jwtSecret }, systemClock))
+  guardRoutes(fresh, { admin: adminSecret, hooks: [] }, new TokenVerifier({ secret: jwtSecret }, systemClock))
   expect(() => fresh.get('/v1/secret', () => 'all')).toThrow('GET /v1/secret does not say who may use it')
 })
