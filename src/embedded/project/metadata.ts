@@ -48,6 +48,7 @@ const trackedTable = z.object({
   table: qualifiedName,
   object_relationships: z.array(objectRelationship).default([]),
   array_relationships: z.array(arrayRelationship).default([]),
+  event_triggers: z.array(z.unknown()).default([]),
   configuration: z
     .object({
       custom_name: name.optional(),
@@ -117,8 +118,14 @@ export async function readProject(directory: string): Promise<Project> {
     tables: served.tables,
     functions: served.functions,
     migrationsDirectory: join(directory, config.migrations_directory, served.name),
-    ignored: await findUnserved(metadata),
+    ignored: [...(await findUnserved(metadata)), ...tablesWithTriggers(served.tables)],
   }
+}
+
+function tablesWithTriggers(tables: readonly TrackedTable[]): string[] {
+  return tables
+    .filter((table) => table.event_triggers.length > 0)
+    .map(({ table }) => `${table.schema}.${table.name}: event_triggers`)
 }
 
 async function findUnserved(metadata: string): Promise<string[]> {

@@ -32,11 +32,6 @@ export interface TableTypes {
   selectArguments(table: ApiTable): GraphQLFieldConfigArgumentMap
 }
 
-export interface TypeOptions {
-  /** Write bigint, numeric and float8 as text. */
-  readonly stringifyNumerics: boolean
-}
-
 export function createTableTypes(types: TypeRegistry): TableTypes {
   const self: TableTypes = {
     object: (table) =>
