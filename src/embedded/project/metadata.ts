@@ -48,7 +48,7 @@ const trackedTable = z.object({
   table: qualifiedName,
   object_relationships: z.array(objectRelationship).default([]),
   array_relationships: z.array(arrayRelationship).default([]),
-  event_triggers: z.array(z.unknown()).default([]),
+  event_triggers: z.array(z.unknown()).optional(),
   configuration: z
     .object({
       custom_name: name.optional(),
@@ -124,7 +124,7 @@ export async function readProject(directory: string): Promise<Project> {
 
 function tablesWithTriggers(tables: readonly TrackedTable[]): string[] {
   return tables
-    .filter((table) => table.event_triggers.length > 0)
+    .filter(({ event_triggers: triggers = [] }) => triggers.length > 0)
     .map(({ table }) => `${table.schema}.${table.name}: event_triggers`)
 }
 
