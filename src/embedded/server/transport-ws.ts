@@ -9,7 +9,8 @@ import { parseExactJson } from '../schema/exact-json.ts'
 import type { ClientMessage, SocketProtocol } from './socket-protocol.ts'
 
 const id = z.string()
-const payload = z.unknown()
+// Most clients ping without one.
+const payload = z.unknown().optional()
 const messageSchema = z
   .discriminatedUnion('type', [
     z.object({ type: z.literal('connection_init'), payload: z.record(z.string(), z.unknown()).nullish() }),
