@@ -14,6 +14,8 @@ import { parse } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
 
 const batchSize = 1000
+/** From dialling to the engine's acknowledgement; nothing else would ever end a connection that nobody answers. */
+const connectWithinMs = 5_000
 const pongTimeoutMs = 5_000
 const reconnectBackoff = { firstMs: 50, longestMs: 1_000, jitter: 0.3 }
 
@@ -57,6 +59,7 @@ export function createChangeFeed(client: HasuraClient, clock: Clock): ChangeFeed
         const connected = { is: false }
         const why = await followOnce(
           client,
+          clock,
           cursor(),
           {
             ...sink,
@@ -79,6 +82,7 @@ export function createChangeFeed(client: HasuraClient, clock: Clock): ChangeFeed
 /** One connection, until it breaks; gives the reason in words. */
 function followOnce(
   client: HasuraClient,
+  clock: Clock,
   after: number,
   sink: ChangeSink,
   signal: AbortSignal,
@@ -99,7 +103,10 @@ function followOnce(
         },
       },
     })
+    let isOver = false
     const end = (why: string) => {
+      isOver = true
+      cancelPatience()
       clearTimeout(pongTimer)
       signal.removeEventListener('abort', onAbort)
       void Promise.resolve(socket.dispose()).catch(() => undefined)
@@ -107,7 +114,15 @@ function followOnce(
     }
     const onAbort = () => end('stopped')
     signal.addEventListener('abort', onAbort, { once: true })
-    socket.on('connected', () => sink.connected())
+    const cancelPatience = clock.after(connectWithinMs, () => {
+      end(`no connection within ${connectWithinMs / 1000} s`)
+      // What is still connecting is not closed by a polite end.
+      socket.terminate()
+    })
+    socket.on('connected', () => {
+      cancelPatience()
+      if (!isOver) sink.connected()
+    })
     socket.subscribe(
       { query: streamDocument, variables: { after } },
       {
