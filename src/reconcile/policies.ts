@@ -3,6 +3,7 @@ import type { AssignRequest } from '../model/assignment.ts'
 import type { Region } from '../model/region.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
+import { inWords } from './plan-parsing.ts'
 import type { RegionPolicy } from './turn-runner.ts'
 
 interface Held {
@@ -46,21 +47,24 @@ export class Policies {
     try {
       algorithm = await this.#load(name)
     } catch (error) {
-      return {
-        algorithm: { name, fault: error instanceof Error ? error.message : String(error) },
-        options: undefined,
-      }
+      return faulty(name, error instanceof Error ? error.message : String(error))
     }
-    const parsed = algorithm.options.safeParse(region.options)
-    if (parsed.success) return { algorithm, options: parsed.data }
-    const faults = parsed.error.issues.map(
-      ({ path, message }) => `${path.map(String).join('.') || 'options'}: ${message}`,
-    )
-    return {
-      algorithm: { name, fault: `the region's options are wrong: ${faults.join('; ')}` },
-      options: undefined,
+    try {
+      const parsed = algorithm.options.safeParse(region.options)
+      if (parsed.success) return { algorithm, options: parsed.data }
+      const faults = parsed.error.issues.map(
+        ({ path, message }) => `${path.map(String).join('.') || 'options'}: ${message}`,
+      )
+      return faulty(name, `the region's options are wrong: ${faults.join('; ')}`)
+    } catch (error) {
+      // An outside module's schema may throw where it should answer; upkeep must go on all the same.
+      return faulty(name, `its options cannot be read: ${inWords(error)}`)
     }
   }
+}
+
+function faulty(name: string, fault: string): RegionPolicy {
+  return { algorithm: { name, fault }, options: undefined }
 }
 
 function isOf(held: Held, region: Region): boolean {
