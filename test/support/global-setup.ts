@@ -42,7 +42,7 @@ async function sharePostgres(project: TestProject): Promise<() => Promise<void>>
     project.provide('postgresUrl', '')
     return () => Promise.resolve()
   }
-  const postgres = await startPostgres()
+  const postgres = await startPostgres({ isDurable: false })
   project.provide('postgresUrl', postgres.url)
   return () => postgres.close()
 }
