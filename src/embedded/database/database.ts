@@ -26,7 +26,17 @@ export interface Database {
    * connection was lost and is there again). Gives a function that stops listening.
    */
   listen(channel: string, callback: (payload: string | undefined) => void): Promise<() => Promise<void>>
+  /**
+   * Only where the database is files of this process: a copy of them as of one moment between transactions. Statements
+   * wait while it is made. @throws MusterError `conflict` while another copy is there
+   */
+  readonly copyFiles?: () => Promise<FilesCopy>
   close(): Promise<void>
+}
+
+export interface FilesCopy {
+  readonly directory: string
+  remove(): Promise<void>
 }
 
 /** The database answered, and the answer was no. */

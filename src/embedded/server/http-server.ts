@@ -40,7 +40,9 @@ export function createHttpServer({ authenticate, service, logger }: HttpOptions)
       }
       return { status: 200, body: await service.answer(session, parseBody(text)) }
     } catch (error) {
-      if (!(error instanceof HasuraError)) logger.error({ err: error }, 'a request failed')
+      // A caller that hung up is no fault of ours.
+      if (!(error instanceof HasuraError) && request.errored === null)
+        logger.error({ err: error }, 'a request failed')
       return { status: 200, body: errorText(hasuraErrorOf(error)) }
     }
   }

@@ -2,13 +2,19 @@
  * PostgreSQL inside this process (PGlite), for one machine and no setup. It survives a crash of the process, but not of
  * the machine: it never asks the disk to keep what it wrote.
  */
+import { rm } from 'node:fs/promises'
+
 import type { Clock } from '../../../lib/clock.ts'
 import type { Logger } from '../../../lib/logger.ts'
+import { MusterError } from '../../../model/errors.ts'
 import type { Database, Transaction } from '../database.ts'
 import { openDataDirectory } from './data-directory.ts'
+import { copyDatabaseFiles } from './file-copy.ts'
 import { createTurns } from './turns.ts'
 import { startUpkeep } from './upkeep.ts'
+import type { WorkerClient } from './worker-client.ts'
 import { startWorker } from './worker-client.ts'
+import { keepWorker } from './worker-keeper.ts'
 
 export interface PgliteOptions {
   /** Made when it is absent; `postgres/` in it holds the database, `muster.lock` its holder. */
@@ -21,20 +27,18 @@ export interface PgliteOptions {
 export async function openPgliteDatabase(options: PgliteOptions): Promise<Database> {
   const directory = await openDataDirectory(options.dataDir, options.clock, options.logger)
   try {
-    const worker = await startWorker({ directory: directory.databasePath, isInit: false })
+    const settings = { directory: directory.databasePath, isInit: false }
+    const keeper = await keepWorker((notified) => startWorker(settings, notified), options.logger)
     const turns = createTurns()
-    const session: Transaction = {
-      query: (sql, parameters = []) => worker.call({ kind: 'query', sql, parameters }),
-      script: async (sql) => {
-        await worker.call({ kind: 'script', sql })
-      },
-    }
-    // The thread answers in order, so statements of others need not wait for one another: only for a transaction.
+    // Statements of others need not wait for one another, the thread answers in order: only for a transaction.
     const between: Transaction = {
-      query: (sql, parameters) => turns.shared(() => session.query(sql, parameters)),
-      script: (sql) => turns.shared(() => session.script(sql)),
+      query: (sql, parameters) =>
+        turns.shared(async () => sessionOn(await keeper.current()).query(sql, parameters)),
+      script: (sql) => turns.shared(async () => sessionOn(await keeper.current()).script(sql)),
     }
     const upkeep = startUpkeep(between, options.clock, options.logger)
+    const { databasePath, copyPath } = directory
+    let hasCopy = false
     return {
       kind: 'pglite',
       concurrency: 1,
@@ -45,6 +49,7 @@ export async function openPgliteDatabase(options: PgliteOptions): Promise<Databa
       transaction: (run) =>
         turns.exclusive(async () => {
           upkeep.noteStatement()
+          const session = sessionOn(await keeper.current())
           await session.script('begin')
           try {
             const result = await run(session)
@@ -56,18 +61,29 @@ export async function openPgliteDatabase(options: PgliteOptions): Promise<Databa
           }
         }),
       listen: async (channel, callback) => {
-        const unsubscribe = worker.onNotification(channel, callback)
-        await turns.shared(() => worker.call({ kind: 'listen', channel }))
-        return async () => {
-          if (unsubscribe() > 0) return
-          await turns.shared(() => worker.call({ kind: 'unlisten', channel })).catch(() => undefined)
+        const unlisten = await turns.shared(() => keeper.listen(channel, callback))
+        return () => turns.shared(unlisten)
+      },
+      copyFiles: async () => {
+        if (hasCopy) throw new MusterError('conflict', 'another backup of this database is under way')
+        hasCopy = true
+        const remove = async (): Promise<void> => {
+          await rm(copyPath, { recursive: true, force: true })
+          hasCopy = false
+        }
+        try {
+          await turns.exclusive(() => copyDatabaseFiles(session, databasePath, copyPath))
+          return { directory: copyPath, remove }
+        } catch (error) {
+          await remove()
+          throw error
         }
       },
       close: async () => {
         try {
           await upkeep.stop()
-          await worker.close()
         } finally {
+          await keeper.close()
           await directory.release()
         }
       },
@@ -77,3 +93,10 @@ export async function openPgliteDatabase(options: PgliteOptions): Promise<Databa
     throw error
   }
 }
+
+const sessionOn = (worker: WorkerClient): Transaction => ({
+  query: (sql, parameters = []) => worker.call({ kind: 'query', sql, parameters }),
+  script: async (sql) => {
+    await worker.call({ kind: 'script', sql })
+  },
+})

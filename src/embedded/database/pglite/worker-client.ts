@@ -11,8 +11,8 @@ type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never
 export interface WorkerClient {
   /** @throws SqlError; MusterError `database-unavailable` once the thread is gone. */
   call(request: Unnumbered<WorkerRequest>): Promise<readonly TextRow[]>
-  /** Gives a function that unsubscribes and tells how many others still listen. */
-  onNotification(channel: string, callback: (payload: string) => void): () => number
+  /** Whether its thread is gone, told to or not. */
+  hasEnded(): boolean
   close(): Promise<void>
 }
 
@@ -21,11 +21,15 @@ interface Call {
   readonly reject: (error: Error) => void
 }
 
+export type Notified = (channel: string, payload: string) => void
+
 /** Ready when it gives itself. @throws MusterError `data-directory-unusable` when PGlite does not start. */
-export async function startWorker(settings: WorkerSettings): Promise<WorkerClient> {
+export async function startWorker(
+  settings: WorkerSettings,
+  notified: Notified = () => undefined,
+): Promise<WorkerClient> {
   const worker = new Worker(new URL('worker.ts', import.meta.url), { workerData: settings })
   const calls = new Map<number, Call>()
-  const listeners = new Map<string, Set<(payload: string) => void>>()
   let nextId = 1
   let gone: MusterError | undefined
 
@@ -62,7 +66,7 @@ export async function startWorker(settings: WorkerSettings): Promise<WorkerClien
         case 'refused':
           return settle(reply.id)?.reject(new SqlError(reply.sqlState, reply.message))
         case 'notified':
-          for (const callback of listeners.get(reply.channel) ?? []) callback(reply.payload)
+          notified(reply.channel, reply.payload)
           return
       }
     })
@@ -92,14 +96,7 @@ export async function startWorker(settings: WorkerSettings): Promise<WorkerClien
     })
   return {
     call,
-    onNotification: (channel, callback) => {
-      const set = listeners.get(channel) ?? new Set()
-      listeners.set(channel, set.add(callback))
-      return () => {
-        set.delete(callback)
-        return set.size
-      }
-    },
+    hasEnded: () => gone !== undefined,
     close: async () => {
       if (gone === undefined && !settings.isInit) await call({ kind: 'close' })
       await worker.terminate()

@@ -8,7 +8,6 @@ import type { WorkerReply, WorkerRequest, WorkerSettings } from './messages.ts'
 const { directory, isInit } = workerData as WorkerSettings
 const say = (reply: WorkerReply): void => parentPort?.postMessage(reply)
 
-const channels = new Set<string>()
 const asText = { rowMode: 'array', parsers: {} } as const
 
 async function open(): Promise<PGlite> {
@@ -41,13 +40,10 @@ async function answer(
       return { kind: 'rows', id: request.id, rows: [] }
     case 'listen': {
       const { channel } = request
-      if (channels.has(channel)) return { kind: 'rows', id: request.id, rows: [] }
-      channels.add(channel)
       await database.listen(channel, (payload) => say({ kind: 'notified', channel, payload }))
       return { kind: 'rows', id: request.id, rows: [] }
     }
     case 'unlisten':
-      channels.delete(request.channel)
       await database.unlisten(request.channel)
       return { kind: 'rows', id: request.id, rows: [] }
   }
@@ -58,6 +54,10 @@ function refusal(id: number, error: unknown): WorkerReply {
     error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'XX000'
   return { kind: 'refused', id, sqlState, message: error instanceof Error ? error.message : String(error) }
 }
+
+/** WebAssembly trapped, or its program left. */
+const isBreakdown = (error: unknown): boolean =>
+  error instanceof Error && (error.name === 'RuntimeError' || error.name === 'ExitStatus')
 
 async function serve(): Promise<void> {
   const database = await open()
@@ -79,6 +79,8 @@ async function serve(): Promise<void> {
       try {
         say(await answer(database, request))
       } catch (error) {
+        // What is left of PostgreSQL after this cannot be trusted: the thread ends, and another takes its place.
+        if (isBreakdown(error)) throw error
         say(refusal(request.id, error))
       }
     })
