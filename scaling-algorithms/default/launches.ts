@@ -11,7 +11,8 @@ export interface Launches {
 
 /**
  * Launch what the buffer and `minHosts` lack, or say why not. Hosts on their way count, so a turn that repeats before
- * they are there launches nothing; and no reason bears a time, so what is refused again reads the same.
+ * they are there launches nothing. A refusal bears neither a time nor the figures of the moment, so what is refused
+ * again reads the same: in a full region every assign would otherwise leave a row.
  */
 export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Launches {
   const { region, activeImage } = snapshot
@@ -20,7 +21,7 @@ export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Laun
   const obstacle = launchObstacle(snapshot)
   if (obstacle !== undefined || activeImage === undefined) {
     return {
-      decisions: [refuse(`${wanted.reason}, but ${obstacle ?? 'no image is ACTIVE'}`)],
+      decisions: [refuse(`${wanted.what}, but ${obstacle ?? 'no image is ACTIVE'}`)],
       withoutRoom: 0,
     }
   }
@@ -29,8 +30,8 @@ export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Laun
   const decisions: AlgorithmDecision[] = []
   if (count > 0) decisions.push({ kind: 'launch', count, imageId: activeImage.id, reason: wanted.reason })
   if (count < wanted.count) {
-    const what = count === 0 ? 'none' : `only ${count}`
-    decisions.push(refuse(`${wanted.reason}, but max_hosts ${region.maxHosts} allows ${what}`))
+    const allowed = count === 0 ? 'none' : `only ${count}`
+    decisions.push(refuse(`${wanted.what}, but max_hosts ${region.maxHosts} allows ${allowed}`))
   }
   return { decisions, withoutRoom: wanted.count - count }
 }
@@ -39,7 +40,7 @@ export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Laun
 function wantedHosts(
   { region, waitingUsers }: RegionSnapshot,
   { free, coming, serving }: Capacity,
-): { readonly count: number; readonly reason: string } {
+): { readonly count: number; readonly reason: string; readonly what: string } {
   const shortfall = region.targetFreeAgents + waitingUsers - free - coming
   const forBuffer = Math.max(0, Math.ceil(shortfall / region.agentsPerHost))
   const forMinimum = Math.max(0, region.minHosts - serving)
@@ -47,14 +48,15 @@ function wantedHosts(
     const reason =
       `${numbered(region.minHosts, 'host is', 'hosts are')} to serve at least, ${serving} ${isOrAre(serving)}: ` +
       hostsOf(forMinimum, region.agentsPerHost)
-    return { count: forMinimum, reason }
+    return { count: forMinimum, reason, what: `min_hosts ${region.minHosts} lacks hosts` }
   }
   const queue = waitingUsers === 0 ? '' : ` (${waitingUsers} of them for users who wait)`
   const reason =
     `${numbered(region.targetFreeAgents + waitingUsers, 'agent is', 'agents are')} to be free${queue}, ` +
     `${free} ${isOrAre(free)} and ${coming} ${isOrAre(coming)} coming: ` +
     hostsOf(forBuffer, region.agentsPerHost)
-  return { count: forBuffer, reason }
+  const what = `the buffer of ${numbered(region.targetFreeAgents, 'free agent', 'free agents')} lacks hosts`
+  return { count: forBuffer, reason, what }
 }
 
 function refuse(reason: string): AlgorithmDecision {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { algorithm } from '../../../scaling-algorithms/default/algorithm.ts'
+import type { AgentStatus } from '../../../src/model/agent.ts'
 import type { AssignRequest } from '../../../src/model/assignment.ts'
 import type { FleetEvent } from '../../../src/model/event.ts'
 import type { RegionSnapshot } from '../../../src/model/snapshot.ts'
@@ -90,9 +91,7 @@ describe('refusals of the default algorithm', () => {
     ]
     expectPlan(plan(aSnapshot({ hosts, region: { maxHosts: 3 } })))
       .launches(1)
-      .refuses(
-        '4 agents are to be free, 0 are and 0 are coming: 2 hosts of 2 agents, but max_hosts 3 allows only 1',
-      )
+      .refuses('the buffer of 4 free agents lacks hosts, but max_hosts 3 allows only 1')
       .andNothingElse()
   })
 
@@ -101,6 +100,16 @@ describe('refusals of the default algorithm', () => {
     expectPlan(plan(aSnapshot({ hosts, region: { maxHosts: 1 } })))
       .refuses(/but max_hosts 1 allows none$/)
       .andNothingElse()
+  })
+
+  it('says the same of a full region, whoever comes and goes', () => {
+    const full = (...agents: readonly AgentStatus[]) =>
+      plan(aSnapshot({ hosts: [aHost({ agents })], region: { maxHosts: 1 } }))
+    expect(full('RUNNING', 'WAITING')).toEqual(full('RUNNING', 'RUNNING'))
+    const queue = { hosts: [aHost({ agents: ['RUNNING', 'RUNNING'] })], region: { maxHosts: 1 } }
+    expect(plan(aSnapshot({ ...queue, waitingUsers: 1 }))).toEqual(
+      plan(aSnapshot({ ...queue, waitingUsers: 9 })),
+    )
   })
 
   it('holds launches back until the back-off ends, in words that do not change with time', () => {
