@@ -16,11 +16,14 @@ const hostByKeyHash = `query ($hash: String!) {
   hosts: fleet_hosts(where: {manager_key_hash: {_eq: $hash}, status: {_neq: "TERMINATED"}}, limit: 1) { ${columns.hosts} }
 }`
 
+const someHosts = z.object({ hosts: z.array(hostRow) })
+const id = z.object({ id: z.string() })
+
 export function createHostWrites(client: HasuraClient): HostWrites {
   return {
     readHostByKeyHash: async (hash) => {
       const answer = await client.request(hostByKeyHash, { hash })
-      return parse(z.object({ hosts: z.array(hostRow) }), answer, 'fleet_hosts').hosts[0]
+      return parse(someHosts, answer, 'fleet_hosts').hosts[0]
     },
     enrollHost: async ({ launchId, cloudId, keyHash, address }, fence) => {
       const args = { launch_id: launchId, cloud_id: cloudId, key_hash: keyHash, address, fence }
@@ -42,7 +45,7 @@ export function createHostWrites(client: HasuraClient): HostWrites {
     flushHeartbeats: async (beats, fence) => {
       if (beats.size === 0) return
       const byHost = Object.fromEntries([...beats].map(([hostId, at]) => [hostId, timeText(at)]))
-      await callFunction(client, 'flush_heartbeats', { beats: byHost, fence }, z.object({}), 'id')
+      await callFunction(client, 'flush_heartbeats', { beats: byHost, fence }, id, 'id')
     },
   }
 }

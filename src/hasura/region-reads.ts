@@ -35,6 +35,11 @@ const rows = {
   agents: z.array(agentRow).default([]),
 }
 
+const someRows = z.object(rows)
+const regionIds = z.object({ fleet_regions: z.array(z.object({ id: z.string() })) })
+const oneHost = z.object({ host: z.unknown() })
+const someDecisions = z.object({ decisions: z.array(decisionRow) })
+
 const regionDocument = `query ($region: String!) {
   regions: fleet_regions(where: {id: {_eq: $region}}) { ${columns.regions} }
   images: fleet_images(where: {region_id: {_eq: $region}, status: {_neq: "RETIRED"}}, order_by: {id: asc}) { ${columns.images} }
@@ -82,12 +87,11 @@ export function createReads(client: HasuraClient): Reads {
 
     readRegionIds: async () => {
       const answer = await client.request('query { fleet_regions(order_by: {id: asc}) { id } }')
-      const shape = z.object({ fleet_regions: z.array(z.object({ id: z.string() })) })
-      return parse(shape, answer, 'fleet_regions').fleet_regions.map((region) => region.id)
+      return parse(regionIds, answer, 'fleet_regions').fleet_regions.map((region) => region.id)
     },
 
     readRegion: async (region) => {
-      const answer = parse(z.object(rows), await client.request(regionDocument, { region }), 'a region')
+      const answer = parse(someRows, await client.request(regionDocument, { region }), 'a region')
       const [row] = answer.regions
       return row === undefined ? undefined : { ...answer, region: row }
     },
@@ -100,7 +104,7 @@ export function createReads(client: HasuraClient): Reads {
         ${tables.map((table) => `${table}: fleet_${table}(where: {id: {_in: $${table}}}) { ${columns[table]} }`).join('\n')}
       }`
       const variables = Object.fromEntries(tables.map((table) => [table, ids[table]]))
-      return parse(z.object(rows), await client.request(document, variables), 'rows by key')
+      return parse(someRows, await client.request(document, variables), 'rows by key')
     },
 
     readHosts: async ({ includeTerminated }) => {
@@ -108,17 +112,13 @@ export function createReads(client: HasuraClient): Reads {
         hosts: fleet_hosts(where: {status: {_nin: $not}}, order_by: [{region_id: asc}, {id: asc}]) { ${columns.hosts} }
       }`
       const answer = await client.request(document, { not: includeTerminated ? [] : ['TERMINATED'] })
-      return parse(z.object({ hosts: rows.hosts }), answer, 'fleet_hosts').hosts
+      return parse(someRows, answer, 'fleet_hosts').hosts
     },
 
     readHost: async (id) => {
-      const shape = z.object({ host: z.unknown() })
-      const { host } = parse(shape, await client.request(hostDocument, { id }), 'a host')
+      const { host } = parse(oneHost, await client.request(hostDocument, { id }), 'a host')
       if (host === null) return undefined
-      return {
-        ...parse(hostRow, host, 'a host'),
-        ...parse(z.object({ agents: rows.agents }), host, 'its agents'),
-      }
+      return { ...parse(hostRow, host, 'a host'), agents: parse(someRows, host, 'its agents').agents }
     },
 
     readDecisions: async ({ region, target, limit }) => {
@@ -132,14 +132,14 @@ export function createReads(client: HasuraClient): Reads {
         }
       }`
       const answer = await client.request(document, { where, limit })
-      return parse(z.object({ decisions: z.array(decisionRow) }), answer, 'fleet_decisions').decisions
+      return parse(someDecisions, answer, 'fleet_decisions').decisions
     },
 
     readRegions: async () => {
       const answer = await client.request(
         `query { regions: fleet_regions(order_by: {id: asc}) { ${columns.regions} } }`,
       )
-      return parse(z.object({ regions: rows.regions }), answer, 'fleet_regions').regions
+      return parse(someRows, answer, 'fleet_regions').regions
     },
   }
 }

@@ -37,6 +37,10 @@ const sessionRow = z.object({
   host: z.object({ address: z.string().nullable() }),
 })
 
+const someSessions = z.object({ agents: z.array(sessionRow) })
+const released = z.object({ update_fleet_agents: z.object({ returning: z.array(agentRow) }) })
+const id = z.object({ id: z.string() })
+
 export function createSessionWrites(client: HasuraClient, now: () => number): SessionWrites {
   return {
     claimAgent: async (regionId, fence, claim) => {
@@ -58,7 +62,7 @@ export function createSessionWrites(client: HasuraClient, now: () => number): Se
     },
     giveUpAgent: async (assignmentId, agentId, fence) => {
       const args = { assignment_id: assignmentId, agent_id: agentId, fence }
-      await callFunction(client, 'give_up_agent', args, z.object({ id: z.string() }), 'id')
+      await callFunction(client, 'give_up_agent', args, id, 'id')
     },
     recordMiss: async (miss) => {
       await client.request(recordMiss, {
@@ -76,7 +80,7 @@ export function createSessionWrites(client: HasuraClient, now: () => number): Se
     },
     readSessions: async (user) => {
       const answer = await client.request(sessionsDocument, { user, live: liveAgentStatuses })
-      const { agents } = parse(z.object({ agents: z.array(sessionRow) }), answer, 'fleet_agents')
+      const { agents } = parse(someSessions, answer, 'fleet_agents')
       return agents.map((agent) => ({
         sessionId: agent.session_id,
         agentId: agent.id,
@@ -89,8 +93,7 @@ export function createSessionWrites(client: HasuraClient, now: () => number): Se
     },
     releaseSession: async (user, session) => {
       const answer = await client.request(releaseDocument, { user, session, live: liveAgentStatuses })
-      const shape = z.object({ update_fleet_agents: z.object({ returning: z.array(agentRow) }) })
-      return parse(shape, answer, 'update_fleet_agents').update_fleet_agents.returning
+      return parse(released, answer, 'update_fleet_agents').update_fleet_agents.returning
     },
   }
 }

@@ -43,7 +43,11 @@ const drainHost = `mutation ($id: String!, $reason: String!) {
   update_fleet_hosts(where: {id: {_eq: $id}, status: {_in: ["LAUNCHING", "PRE_CONNECTION", "ACTIVE", "UNRESPONSIVE"]}},
     _set: {status: "DRAINING", reason: $reason}) { affected_rows }
 }`
-const affected = z.object({ affected_rows: z.number() })
+const openActionRows = z.object({ actions: z.array(actionRow) })
+const attemptsOf = z.object({
+  update_fleet_actions: z.object({ returning: z.array(z.object({ attempts: z.number() })) }),
+})
+const drained = z.object({ update_fleet_hosts: z.object({ affected_rows: z.number() }) })
 
 export function createTurnWrites(client: HasuraClient, now: () => number): TurnWrites {
   const closeAction = async (actionId: string, set: Readonly<Record<string, unknown>>) => {
@@ -64,14 +68,11 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
     },
     readOpenActions: async () => {
       const answer = await client.request(openActions)
-      return parse(z.object({ actions: z.array(actionRow) }), answer, 'fleet_actions').actions
+      return parse(openActionRows, answer, 'fleet_actions').actions
     },
     beginAttempt: async (actionId) => {
       const answer = await client.request(beginAttempt, { id: actionId, now: timeText(now()) })
-      const shape = z.object({
-        update_fleet_actions: z.object({ returning: z.array(z.object({ attempts: z.number() })) }),
-      })
-      return parse(shape, answer, 'update_fleet_actions').update_fleet_actions.returning[0]
+      return parse(attemptsOf, answer, 'update_fleet_actions').update_fleet_actions.returning[0]
     },
     postponeAction: async (actionId, at, code, message) => {
       await closeAction(actionId, {
@@ -124,8 +125,7 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
     },
     drainHost: async (hostId, reason) => {
       const answer = await client.request(drainHost, { id: hostId, reason })
-      const shape = z.object({ update_fleet_hosts: affected })
-      return parse(shape, answer, 'update_fleet_hosts').update_fleet_hosts.affected_rows > 0
+      return parse(drained, answer, 'update_fleet_hosts').update_fleet_hosts.affected_rows > 0
     },
     prune: async (days, fence) => {
       await callFunction(client, 'prune', { days, fence }, id, 'id')
