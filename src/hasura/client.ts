@@ -6,6 +6,7 @@ import { ClientError, GraphQLClient } from 'graphql-request'
 
 import type { ErrorCode } from '../model/errors.ts'
 import { MusterError } from '../model/errors.ts'
+import { createKeepAliveFetch } from './keep-alive-fetch.ts'
 
 export interface HasuraClientOptions {
   /** `http://host:port/v1/graphql` */
@@ -35,6 +36,7 @@ export function createHasuraClient(options: HasuraClientOptions): HasuraClient {
   const client = new GraphQLClient(options.url, {
     headers: { 'x-hasura-admin-secret': options.adminSecret },
     excludeOperationName: true,
+    fetch: createKeepAliveFetch(),
   })
   return {
     url: options.url,
