@@ -173,6 +173,8 @@ create table if not exists fleet.decisions (
 create index if not exists decisions_region on fleet.decisions (region_id, created_at desc);
 create index if not exists decisions_target on fleet.decisions (target, created_at desc);
 create index if not exists decisions_age on fleet.decisions (created_at);
+-- The last words about a target, the region itself (no target) too: commit_turn looks them up at each refusal.
+create index if not exists decisions_last_words on fleet.decisions (region_id, kind, coalesce(target, ''), turn desc);
 
 create table if not exists fleet.actions (
   id text primary key,

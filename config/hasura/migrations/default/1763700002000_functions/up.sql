@@ -84,10 +84,10 @@ begin
     exit when not is_repeat;
     -- One turn may say several things of one target: its last words are those of the last turn that spoke of it.
     select d.turn into last_turn from fleet.decisions d
-      where d.region_id = region.id and d.kind = item ->> 'kind' and d.target is not distinct from item ->> 'target'
+      where d.region_id = region.id and d.kind = item ->> 'kind' and coalesce(d.target, '') = coalesce(item ->> 'target', '')
       order by d.turn desc limit 1;
     select d.id into last_words from fleet.decisions d
-      where d.region_id = region.id and d.kind = item ->> 'kind' and d.target is not distinct from item ->> 'target'
+      where d.region_id = region.id and d.kind = item ->> 'kind' and coalesce(d.target, '') = coalesce(item ->> 'target', '')
         and d.turn = last_turn and d.reason = item ->> 'reason' limit 1;
     is_repeat := found and item ->> 'kind' in ('refuse', 'report');
     repeated := repeated || last_words;
