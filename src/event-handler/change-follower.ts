@@ -49,9 +49,9 @@ export class ChangeFollower {
   }
 
   start(): void {
-    const { feed, clock } = this.#options
+    const { feed } = this.#options
     this.#resync = 'start'
-    this.#loops.push(this.#applyLoop(), this.#holeLoop())
+    this.#loops.push(this.#applyLoop(), this.#holeLoop(), this.#resyncLoop())
     this.#loops.push(
       this.#startCursor().then(() =>
         feed.follow(
@@ -74,14 +74,6 @@ export class ChangeFollower {
         ),
       ),
     )
-    const arm = () => {
-      const cancel = clock.after(this.#options.resyncMs, () => {
-        this.#ask('timer')
-        arm()
-      })
-      this.#stopping.signal.addEventListener('abort', cancel, { once: true })
-    }
-    arm()
   }
 
   async stop(): Promise<void> {
@@ -201,6 +193,13 @@ export class ChangeFollower {
       } catch {
         // The database is away: its return rebuilds the mirror.
       }
+    }
+  }
+
+  async #resyncLoop(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      await this.#pause(this.#options.resyncMs)
+      this.#ask('timer')
     }
   }
 
