@@ -111,14 +111,15 @@ export class Daemon {
         .on('data', (text: string) => (this.#output = (this.#output + text).slice(-200_000)))
     }
     if (until === 'spawned') return
-    await eventually(
+    const state = await eventually(
       async () => {
-        if (this.hasExited) throw new Error(`the daemon ended:\n${this.#output}`)
+        if (this.hasExited) return 'ended'
         const { status } = await this.get(until === 'ready' ? '/readyz' : '/healthz')
         return status === 200
       },
-      { timeoutMs: 30_000, everyMs: 25, what: `the daemon is ${until}\n${this.#output.slice(-3000)}` },
+      { timeoutMs: 30_000, everyMs: 25, what: `the daemon is ${until}` },
     )
+    if (state === 'ended') throw new Error(`the daemon ended:\n${this.#output}`)
   }
 
   /** Resolves with the exit code, or the signal, once the process has ended. */
