@@ -184,7 +184,8 @@ function createDaemon(options: DaemonOptions): Daemon {
     view: mirror,
     hostOf: (hostId) => mirror.host(hostId),
     applyRows: (rows, asked) => {
-      mirror.apply(rows, asked)
+      // The stream's hint of these rows finds them applied, and wakes nobody.
+      for (const regionId of mirror.apply(rows, asked)) wake(regionId, { kind: 'change', table: 'agents' })
     },
     wake,
     fleetKey: config.fleetKey,
