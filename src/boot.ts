@@ -20,6 +20,8 @@ export interface BootOptions {
 }
 
 const retryMs = 1_000
+/** A secret that was refused is refused again, unless somebody mends it at the other end. */
+const deniedRetryMs = 30_000
 
 /**
  * Wait for a database with our schema, then seed it if it is new; gives the fleet's id. A schema that is missing or
@@ -40,7 +42,9 @@ export async function untilUsable(options: BootOptions): Promise<string> {
       if (!(error instanceof MusterError) || error.code === 'config-invalid') throw error
       if (health.cause?.includes(error.message) !== true) logger.error({ err: error }, 'not ready')
       health.set('start', error.message)
-      await clock.sleep(retryMs, stopping).catch(() => undefined)
+      await clock
+        .sleep(error.code === 'database-denied' ? deniedRetryMs : retryMs, stopping)
+        .catch(() => undefined)
     }
   }
   return ''

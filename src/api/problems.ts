@@ -29,6 +29,7 @@ const fastifyCodes: Readonly<Record<string, ErrorCode>> = {
 
 const unavailableBecause: Partial<Readonly<Record<ErrorCode, string>>> = {
   'database-unavailable': 'the database cannot be reached',
+  'database-denied': 'the database refuses the admin secret of this daemon',
   'schema-outdated': "the database's schema is not the one of this version",
 }
 

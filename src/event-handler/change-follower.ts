@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
+import { MusterError } from '../model/errors.ts'
 import type { Cause } from '../model/event.ts'
 import type { Change, ChangeFeed, RowHint } from '../store/change-feed.ts'
 import { isMirrored } from '../store/change-feed.ts'
@@ -17,6 +18,8 @@ import { SequenceHoles } from './sequence-holes.ts'
 const holeIntervalMs = 250
 const retryMs = 250
 const retryLongestMs = 1_000
+/** A secret that was refused is refused again, unless somebody mends it at the other end. */
+const deniedRetryMs = 30_000
 
 export interface ChangeFollowerOptions {
   readonly feed: ChangeFeed
@@ -148,7 +151,8 @@ export class ChangeFollower {
         failures += 1
         this.#resync ??= resync ?? 'gap'
         this.#lost(messageOf(error))
-        await this.#pause(Math.min(retryLongestMs, retryMs * failures))
+        const isDenied = error instanceof MusterError && error.code === 'database-denied'
+        await this.#pause(isDenied ? deniedRetryMs : Math.min(retryLongestMs, retryMs * failures))
       }
     }
   }

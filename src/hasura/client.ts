@@ -4,8 +4,8 @@
  */
 import { ClientError, GraphQLClient } from 'graphql-request'
 
-import type { ErrorCode } from '../model/errors.ts'
 import { MusterError } from '../model/errors.ts'
+import { faultOf } from './engine-errors.ts'
 import { createKeepAliveFetch } from './keep-alive-fetch.ts'
 
 export interface HasuraClientOptions {
@@ -19,18 +19,9 @@ export interface HasuraClientOptions {
 export interface HasuraClient {
   readonly url: string
   readonly adminSecret: string
-  /** @throws MusterError `database-unavailable`, `database-refused` or `schema-outdated` */
+  /** @throws MusterError `database-unavailable`, `database-denied`, `database-refused` or `schema-outdated` */
   request<T>(document: string, variables?: Readonly<Record<string, unknown>>): Promise<T>
 }
-
-/** What an engine says when the database behind it is away: tried again, never taken for an answer. */
-const awayCodes = new Set([
-  'unexpected',
-  'postgres-error',
-  'internal-error',
-  'database-unavailable',
-  'concurrent-update',
-])
 
 export function createHasuraClient(options: HasuraClientOptions): HasuraClient {
   const client = new GraphQLClient(options.url, {
@@ -62,25 +53,8 @@ function toMusterError(error: unknown, url: string): MusterError {
       retryable: true,
     })
   }
-  const first = error.response.errors?.[0]
-  const code = first === undefined ? 'unexpected' : engineCodeOf(first.extensions)
-  const message = first?.message ?? `HTTP ${error.response.status}`
-  const [ours, retryable] = classify(code, message, error.response.status)
-  return new MusterError(ours, `${url} answers ${code}: ${message}`, { cause: error, retryable })
-}
-
-/** The engine's own code of an error, `unexpected` when it gave none. */
-export function engineCodeOf(extensions: unknown): string {
-  if (typeof extensions === 'object' && extensions !== null && 'code' in extensions) {
-    if (typeof extensions.code === 'string') return extensions.code
-  }
-  return 'unexpected'
-}
-
-function classify(code: string, message: string, status: number): [ErrorCode, boolean] {
-  if (code === 'validation-failed' && /not found in type/.test(message)) return ['schema-outdated', false]
-  if (awayCodes.has(code) || status >= 500) return ['database-unavailable', true]
-  return ['database-refused', false]
+  const { code, retryable, words } = faultOf(error.response)
+  return new MusterError(code, `${url} answers ${words}`, { cause: error, retryable })
 }
 
 function reasonOf(error: unknown): string {

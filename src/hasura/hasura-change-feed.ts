@@ -1,6 +1,6 @@
 /**
- * `fleet_changes_stream` over graphql-ws. The client library's own retries would resume at an old cursor and never
- * give up on a wrong secret, so each connection is one try of our own loop. A pushed error counts as a gap: a real
+ * `fleet_changes_stream` over graphql-ws. The client library's own retries would resume at an old cursor and insist
+ * with a wrong secret, so each connection is one try of our own loop. A pushed error counts as a gap: a real
  * engine pushes one at every poll while its database is away.
  */
 import { createClient } from 'graphql-ws'
@@ -12,17 +12,22 @@ import type { Clock } from '../lib/clock.ts'
 import type { Change, ChangeFeed, ChangeSink } from '../store/change-feed.ts'
 import { parse } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
+import { endOfSocket } from './engine-errors.ts'
 
 const batchSize = 1000
 /** From dialling to the engine's acknowledgement; nothing else would ever end a connection that nobody answers. */
 const connectWithinMs = 5_000
 const pongTimeoutMs = 5_000
+/** Less would be counted as another failure: an engine whose database is away takes connections and then ends them. */
+const stableAfterMs = 5_000
+/** With a secret that was refused, one look now and then: somebody may mend it at the other end. */
+const deniedRetryMs = 30_000
 const reconnectBackoff = { firstMs: 50, longestMs: 1_000, jitter: 0.3 }
 
 // bigint is a number or a string, as the engine is set.
 const changeRow = z
   .object({
-    sequence: z.union([z.number(), z.string().transform(Number)]),
+    sequence: z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)]),
     table_name: z.string(),
     row_id: z.string(),
     region_id: z.string(),
@@ -56,37 +61,26 @@ export function createChangeFeed(client: HasuraClient, clock: Clock): ChangeFeed
     },
     follow: async (cursor, sink, signal) => {
       for (let failures = 0; !signal.aborted; failures += 1) {
-        const connected = { is: false }
-        const why = await followOnce(
-          client,
-          clock,
-          cursor(),
-          {
-            ...sink,
-            connected: () => {
-              connected.is = true
-              sink.connected()
-            },
-          },
-          signal,
-        )
+        const startedAt = clock.now()
+        const { why, isDenied } = await followOnce(client, clock, cursor(), sink, signal)
         if (isAborted(signal)) return
         sink.gap(why)
-        if (connected.is) failures = 0
-        await clock.sleep(backoffMs(failures + 1, reconnectBackoff), signal).catch(() => undefined)
+        if (clock.now() - startedAt >= stableAfterMs) failures = 0
+        const waitMs = isDenied ? deniedRetryMs : backoffMs(failures + 1, reconnectBackoff)
+        await clock.sleep(waitMs, signal).catch(() => undefined)
       }
     },
   }
 }
 
-/** One connection, until it breaks; gives the reason in words. */
+/** One connection, until it breaks. */
 function followOnce(
   client: HasuraClient,
   clock: Clock,
   after: number,
   sink: ChangeSink,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<{ readonly why: string; readonly isDenied: boolean }> {
   return new Promise((resolve) => {
     let pongTimer: NodeJS.Timeout | undefined
     const socket = createClient({
@@ -104,13 +98,18 @@ function followOnce(
       },
     })
     let isOver = false
-    const end = (why: string) => {
+    let wasAcknowledged = false
+    const end = (why: string, isDenied = false) => {
       isOver = true
       cancelPatience()
       clearTimeout(pongTimer)
       signal.removeEventListener('abort', onAbort)
       void Promise.resolve(socket.dispose()).catch(() => undefined)
-      resolve(why)
+      resolve({ why, isDenied })
+    }
+    const fail = (error: unknown) => {
+      const { why, isDenied } = endOfSocket(error, wasAcknowledged)
+      end(why, isDenied)
     }
     const onAbort = () => end('stopped')
     signal.addEventListener('abort', onAbort, { once: true })
@@ -121,6 +120,7 @@ function followOnce(
     })
     socket.on('connected', () => {
       cancelPatience()
+      wasAcknowledged = true
       if (!isOver) sink.connected()
     })
     socket.subscribe(
@@ -128,7 +128,7 @@ function followOnce(
       {
         next: (result) => {
           if (result.errors !== undefined) {
-            end(result.errors.map((error) => error.message).join('; '))
+            fail(result.errors)
             return
           }
           const parsed = changes.safeParse(result.data)
@@ -138,19 +138,9 @@ function followOnce(
           }
           sink.batch(parsed.data.changes, parsed.data.changes.length >= batchSize)
         },
-        error: (error) => end(reasonOf(error)),
+        error: fail,
         complete: () => end('the engine ended the stream'),
       },
     )
   })
-}
-
-function reasonOf(error: unknown): string {
-  if (Array.isArray(error)) return error.map((one: { message?: string }) => one.message ?? 'error').join('; ')
-  if (error instanceof Error) return error.message
-  if (typeof error === 'object' && error !== null && 'code' in error) {
-    const reason = 'reason' in error && typeof error.reason === 'string' ? ` ${error.reason}` : ''
-    return `the socket closed (${String(error.code)}${reason})`
-  }
-  return 'the socket broke'
 }

@@ -12,7 +12,17 @@ import { hostStatuses } from '../model/host.ts'
 import type { Deadlines, Image, Region } from '../model/region.ts'
 import { defaultDeadlines } from '../model/region.ts'
 
-const time = z.string().transform((text) => Date.parse(text))
+// The farthest times that a Date can hold.
+const farthestMs = 8.64e15
+/** A timestamptz, whose year people may also have set to never. */
+const time = z.string().transform((text, context) => {
+  if (text === 'infinity') return farthestMs
+  if (text === '-infinity') return -farthestMs
+  const ms = Date.parse(text)
+  if (!Number.isNaN(ms)) return ms
+  context.addIssue({ code: 'custom', message: 'is no time' })
+  return z.NEVER
+})
 const json = z.record(z.string(), z.unknown())
 
 /** Columns to ask for, beside the parser of each table. */

@@ -25,6 +25,7 @@ export const errorCodes = {
   'data-directory-locked': 500,
   'schema-outdated': 500,
   'database-unavailable': 503,
+  'database-denied': 500,
   'database-refused': 500,
   'algorithm-invalid': 500,
   'provider-unknown': 500,
