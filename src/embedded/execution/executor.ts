@@ -14,9 +14,11 @@ import { collectFields } from './collect-fields.ts'
 import { createDocuments, operationOf, scopeOf } from './documents.ts'
 import type { GraphqlRequest, ParsedDocument } from './documents.ts'
 import { HasuraError } from './hasura-error.ts'
+import type { Session } from './session.ts'
 import { hasuraErrorOf } from './sql-error-codes.ts'
 
 export interface Operation {
+  readonly session: Session
   readonly kind: OperationTypeNode
   readonly parsed: ParsedDocument
   readonly definition: OperationDefinitionNode
@@ -27,7 +29,7 @@ export interface Operation {
 
 export interface Executor {
   /** @throws HasuraError when the request is not one of this role's. */
-  read(request: GraphqlRequest): Operation
+  read(request: GraphqlRequest, session: Session): Operation
   /** A query's or mutation's `{"data": …}`. @throws HasuraError */
   run(operation: Operation): Promise<string>
   argumentsOf(operation: Operation, field: AskedField): Readonly<Record<string, unknown>>
@@ -50,15 +52,15 @@ export function createExecutor({ database, roleSchema, stringifyNumerics }: Exec
   const { schema } = roleSchema
   const documents = createDocuments(schema)
 
-  const read: Executor['read'] = (request) => {
+  const read: Executor['read'] = (request, session) => {
     const parsed = documents.get(request.query)
     const definition = operationOf(parsed, request.operationName)
     const scope = scopeOf(schema, parsed, definition, request.variables)
     const asked = collectFields([definition.selectionSet], rootNames[definition.operation], scope)
-    return { kind: definition.operation, parsed, definition, scope, asked }
+    return { session, kind: definition.operation, parsed, definition, scope, asked }
   }
-  const newContext: Executor['newContext'] = ({ scope }) =>
-    createSqlContext({ schema, scope, stringifyNumerics })
+  const newContext: Executor['newContext'] = ({ scope, session }) =>
+    createSqlContext({ schema, scope, session, stringifyNumerics })
 
   const argumentsOf: Executor['argumentsOf'] = (operation, field) => {
     if ((field.node.arguments?.length ?? 0) === 0 && operation.kind === OperationTypeNode.QUERY) return {}

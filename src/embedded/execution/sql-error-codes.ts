@@ -1,6 +1,7 @@
 /** What Hasura makes of PostgreSQL's refusals (facts: its Execute/Types.hs); the texts of others stay inside. */
 import { MusterError } from '../../model/errors.ts'
 import { SqlError } from '../database/database.ts'
+import { checkFailedState } from '../sql/check-sql.ts'
 import type { HasuraErrorCode } from './hasura-error.ts'
 import { HasuraError } from './hasura-error.ts'
 
@@ -22,6 +23,10 @@ const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['22025', ['bad-request', plain]],
   ['40001', ['concurrent-update', () => 'serialization failure due to concurrent update']],
   ['40P01', ['concurrent-update', () => 'serialization failure due to concurrent update']],
+  [
+    checkFailedState,
+    ['permission-error', () => 'check constraint of an insert/update permission has failed'],
+  ],
   ['42P10', ['constraint-error', () => 'there is no unique or exclusion constraint on target column(s)']],
 ])
 

@@ -3,6 +3,7 @@
  * SQL for them, are both made from this; what is not in it does not exist for the role.
  */
 import type { Column, SqlFunction, Table } from '../catalog/catalog.ts'
+import type { Condition, Join, Preset } from './condition.ts'
 
 export interface ApiColumn {
   /** The field's name. */
@@ -15,7 +16,7 @@ export interface Relationship {
   readonly kind: 'object' | 'array'
   readonly target: ApiTable
   /** Columns here and there that must be equal. */
-  readonly on: readonly { readonly here: string; readonly there: string }[]
+  readonly on: Join
   /** Whether an object may be missing. */
   readonly isNullable: boolean
 }
@@ -34,15 +35,48 @@ export interface RootFieldNames {
   readonly delete_by_pk: string
 }
 
+export interface SelectAccess {
+  /** Rows for which it does not hold do not exist for the role. */
+  readonly filter: Condition
+  /** The most rows of one list; undefined for any number. */
+  readonly limit: number | undefined
+  readonly hasAggregates: boolean
+  /** `select`, `select_by_pk`, `select_aggregate`, `select_stream`: which root fields there are. */
+  readonly queryRoots: ReadonlySet<string>
+  readonly subscriptionRoots: ReadonlySet<string>
+}
+export interface InsertAccess {
+  readonly columns: readonly ApiColumn[]
+  /** Set by the metadata, whatever is asked. */
+  readonly presets: readonly Preset[]
+  /** What every inserted row must fulfil. */
+  readonly check: Condition
+}
+export interface UpdateAccess extends InsertAccess {
+  /** The rows that may be updated, as they are before. */
+  readonly filter: Condition
+}
+
+/** What a role may do with a table's rows; what is undefined it may not do. */
+export interface TableAccess {
+  readonly select: SelectAccess | undefined
+  readonly insert: InsertAccess | undefined
+  readonly update: UpdateAccess | undefined
+  readonly delete: { readonly filter: Condition } | undefined
+}
+
 export interface ApiTable {
   /** The name of its type, from which the names of all others are made. */
   readonly name: string
   readonly table: Table
+  /** Those that the role may read. */
   readonly columns: ReadonlyMap<string, ApiColumn>
   /** Filled in once every table is there. */
   readonly relationships: ReadonlyMap<string, Relationship>
+  /** Empty where there is none, or the role may not read all of it. */
   readonly primaryKey: readonly ApiColumn[]
   readonly rootFields: RootFieldNames
+  readonly access: TableAccess
 }
 
 export interface ApiFunction {

@@ -11,10 +11,19 @@ import type {
   TrackedTable,
 } from '../project/metadata.ts'
 import { isGraphqlName } from './names.ts'
-import type { Api, ApiColumn, ApiFunction, ApiTable, Relationship, RootFieldNames } from './api-model.ts'
+import { everyRow } from './condition.ts'
+import type { Join } from './condition.ts'
+import type {
+  Api,
+  ApiColumn,
+  ApiFunction,
+  ApiTable,
+  Relationship,
+  RootFieldNames,
+  TableAccess,
+} from './api-model.ts'
 
 type Mutable<T> = T extends ReadonlyMap<infer K, infer V> ? Map<K, V> : never
-type Join = readonly { readonly here: string; readonly there: string }[]
 
 /** @throws MusterError `config-invalid` that lists every relationship or function that does not fit. */
 export function buildApi(project: Project, catalog: Catalog): Api {
@@ -107,8 +116,30 @@ function apiTable(tracked: TrackedTable, table: Table): ApiTable {
     relationships: new Map(),
     primaryKey: primaryKey.every((key) => isGraphqlName(key.name)) ? primaryKey : [],
     rootFields: { ...byDefault, ...Object.fromEntries(custom) },
+    access: fullAccess(table, columns),
   }
 }
+
+/** The administrator's: whatever the database allows. */
+function fullAccess(table: Table, columns: readonly ApiColumn[]): TableAccess {
+  const writable = columns.filter(({ name, column }) => isGraphqlName(name) && !column.isGenerated)
+  const isWritable = writable.length > 0
+  const insert = { columns: writable, presets: [], check: everyRow }
+  return {
+    select: {
+      filter: everyRow,
+      limit: undefined,
+      hasAggregates: true,
+      queryRoots: allRoots,
+      subscriptionRoots: allRoots,
+    },
+    insert: table.isInsertable && isWritable ? insert : undefined,
+    update: table.isUpdatable && isWritable ? { ...insert, filter: everyRow } : undefined,
+    delete: table.isDeletable ? { filter: everyRow } : undefined,
+  }
+}
+
+const allRoots = new Set(['select', 'select_by_pk', 'select_aggregate', 'select_stream'])
 
 /** A name of schema `public` stands alone; others bear their schema. */
 const defaultName = ({ schema, name }: QualifiedName): string =>

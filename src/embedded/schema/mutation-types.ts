@@ -3,7 +3,7 @@ import { GraphQLInt, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLStri
 import type { GraphQLFieldConfigArgumentMap, GraphQLInputObjectType } from 'graphql'
 
 import { updateOperators } from '../sql/update-operators.ts'
-import type { ApiColumn, ApiFunction, ApiTable } from './api-model.ts'
+import type { ApiFunction, ApiTable } from './api-model.ts'
 import { isGraphqlName } from './names.ts'
 import type { TableTypes } from './table-types.ts'
 import { manyOf, mapFields } from './table-types.ts'
@@ -23,9 +23,6 @@ export interface MutationTypes {
   functionInput(of: ApiFunction): GraphQLInputObjectType | undefined
 }
 
-export const writableColumns = (table: ApiTable): readonly ApiColumn[] =>
-  [...table.columns.values()].filter(({ column }) => !column.isGenerated)
-
 export function createMutationTypes(types: TypeRegistry, tables: TableTypes): MutationTypes {
   const self: MutationTypes = {
     response: (table) =>
@@ -34,21 +31,23 @@ export function createMutationTypes(types: TypeRegistry, tables: TableTypes): Mu
           name,
           fields: () => ({
             affected_rows: { type: new GraphQLNonNull(GraphQLInt) },
-            returning: { type: manyOf(tables.object(table)) },
+            ...(table.access.select === undefined
+              ? {}
+              : { returning: { type: manyOf(tables.object(table)) } }),
           }),
         })
       }),
 
     insertInput: (table) =>
       types.input(`${table.name}_insert_input`, () =>
-        mapFields(writableColumns(table), ({ column }) => ({ type: types.value(column.type) })),
+        mapFields(table.access.insert?.columns ?? [], ({ column }) => ({ type: types.value(column.type) })),
       ),
 
     conflictArguments: (table) => {
       const constraint = types.enumOf(`${table.name}_constraint`, table.table.uniqueConstraints)
       if (constraint === undefined || !table.table.isUpdatable) return {}
-      // An enum must have a value: a table whose columns are all generated gets one that means nothing.
-      const columns = writableColumns(table).map(({ name }) => name)
+      // An enum must have a value: where no column may be updated it is one that means nothing.
+      const columns = (table.access.update?.columns ?? []).map(({ name }) => name)
       const column =
         types.enumOf(`${table.name}_update_column`, columns) ??
         types.enumOf(`${table.name}_update_column`, ['_PLACEHOLDER'])
@@ -83,7 +82,7 @@ export function createMutationTypes(types: TypeRegistry, tables: TableTypes): Mu
 
   const updateFields = (table: ApiTable): InputFields => {
     const fields = updateOperators.flatMap(({ name, inputName, applies, operand }) => {
-      const columns = writableColumns(table).filter(({ column }) => applies(column.type))
+      const columns = (table.access.update?.columns ?? []).filter(({ column }) => applies(column.type))
       if (columns.length === 0) return []
       const input = types.input(`${table.name}_${inputName}`, () =>
         mapFields(columns, ({ column }) => {

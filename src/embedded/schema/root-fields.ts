@@ -4,7 +4,6 @@ import type { GraphQLFieldConfig } from 'graphql'
 
 import type { ApiFunction, ApiTable, Api } from './api-model.ts'
 import type { MutationTypes } from './mutation-types.ts'
-import { writableColumns } from './mutation-types.ts'
 import type { TableTypes } from './table-types.ts'
 import { manyOf, mapFields } from './table-types.ts'
 import type { TypeRegistry } from './type-registry.ts'
@@ -43,11 +42,16 @@ export function rootFieldsOf(
   tables: TableTypes,
   mutations: MutationTypes,
 ): RootFields {
+  const selects = api.tables.map((table) => ({
+    access: table.access.select,
+    fields: selectFields(table, types, tables),
+  }))
+  const functions = api.functions
+    .filter(({ exposedAs }) => exposedAs === 'query')
+    .flatMap((of) => queryFunction(of, tables, mutations))
   const query = [
-    ...api.tables.flatMap((table) => selectFields(table, types, tables)),
-    ...api.functions
-      .filter(({ exposedAs }) => exposedAs === 'query')
-      .flatMap((of) => queryFunction(of, tables, mutations)),
+    ...selects.flatMap(({ access, fields }) => fields.filter(({ root }) => access?.queryRoots.has(root))),
+    ...functions,
   ]
   return {
     query,
@@ -61,28 +65,49 @@ export function rootFieldsOf(
           meaning: { kind: 'function', function: of } as const,
         })),
     ],
-    subscription: [...query, ...api.tables.map((table) => streamField(table, tables))],
+    subscription: [
+      ...selects.flatMap(({ access, fields }) =>
+        fields.filter(({ root }) => access?.subscriptionRoots.has(root)),
+      ),
+      ...functions,
+      ...api.tables
+        .filter(({ access }) => access.select?.subscriptionRoots.has('select_stream'))
+        .map((table) => streamField(table, tables)),
+    ],
   }
 }
 
 const many = (table: ApiTable, tables: TableTypes) => manyOf(tables.object(table))
 
-function selectFields(table: ApiTable, types: TypeRegistry, tables: TableTypes): RootField<QueryField>[] {
+/** `root`: what the metadata calls such a field. */
+type SelectField = RootField<QueryField> & { readonly root: string }
+
+function selectFields(table: ApiTable, types: TypeRegistry, tables: TableTypes): SelectField[] {
+  const { rootFields: names, access } = table
+  if (access.select === undefined) return []
   const args = tables.selectArguments(table)
-  const { rootFields: names } = table
-  const fields: RootField<QueryField>[] = [
-    { name: names.select, config: { type: many(table, tables), args }, meaning: { kind: 'select', table } },
+  const fields: SelectField[] = [
     {
+      root: 'select',
+      name: names.select,
+      config: { type: many(table, tables), args },
+      meaning: { kind: 'select', table },
+    },
+  ]
+  if (access.select.hasAggregates) {
+    fields.push({
+      root: 'select_aggregate',
       name: names.select_aggregate,
       config: { type: new GraphQLNonNull(tables.aggregate(table)), args },
       meaning: { kind: 'select-aggregate', table },
-    },
-  ]
+    })
+  }
   if (table.primaryKey.length === 0) return fields
   const byKey = mapFields(table.primaryKey, ({ column }) => ({ type: required(types.value(column.type)) }))
   return [
     ...fields,
     {
+      root: 'select_by_pk',
       name: names.select_by_pk,
       config: { type: tables.object(table), args: byKey },
       meaning: { kind: 'select-by-pk', table },
@@ -129,7 +154,7 @@ function queryFunction(
 ): RootField<QueryField>[] {
   const config = functionField(of, tables, mutations)
   const field: RootField<QueryField> = { name: of.name, config, meaning: { kind: 'function', function: of } }
-  if (!of.function.returnsSet) return [field]
+  if (!of.function.returnsSet || of.returns.access.select?.hasAggregates !== true) return [field]
   return [
     field,
     {
@@ -146,9 +171,9 @@ function writeFields(
   tables: TableTypes,
   mutations: MutationTypes,
 ): RootField<MutationField>[] {
-  const { rootFields: names, primaryKey } = table
-  const { isInsertable, isUpdatable, isDeletable } = table.table
-  const isWritable = writableColumns(table).length > 0
+  const { rootFields: names, primaryKey, access } = table
+  // What answers with the row itself needs it to be readable.
+  const isReadable = access.select !== undefined
   const response = mutations.response(table)
   const fields: RootField<MutationField>[] = []
   const add = (
@@ -158,19 +183,21 @@ function writeFields(
   ): void => {
     fields.push({ name, config, meaning: { kind, table } })
   }
-  if (isInsertable && isWritable) {
+  if (access.insert !== undefined) {
     const input = mutations.insertInput(table)
     const conflict = mutations.conflictArguments(table)
     add(names.insert, 'insert', {
       type: response,
       args: { objects: { type: required(listOf(input)) }, ...conflict },
     })
-    add(names.insert_one, 'insert-one', {
-      type: tables.object(table),
-      args: { object: { type: required(input) }, ...conflict },
-    })
+    if (isReadable) {
+      add(names.insert_one, 'insert-one', {
+        type: tables.object(table),
+        args: { object: { type: required(input) }, ...conflict },
+      })
+    }
   }
-  if (isUpdatable && isWritable) {
+  if (access.update !== undefined) {
     const set = mutations.updateArguments(table)
     add(names.update, 'update', {
       type: response,
@@ -187,7 +214,7 @@ function writeFields(
       args: { updates: { type: required(listOf(mutations.updates(table))) } },
     })
   }
-  if (isDeletable) {
+  if (access.delete !== undefined) {
     add(names.delete, 'delete', {
       type: response,
       args: { where: { type: required(tables.boolExp(table)) } },

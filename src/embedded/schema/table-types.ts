@@ -113,22 +113,22 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
     relationship: Relationship,
   ): [string, GraphQLFieldConfig<unknown, unknown>][] => {
     const { name, kind, target, isNullable } = relationship
+    const hasAggregates = target.access.select?.hasAggregates === true
     const object = self.object(target)
     if (kind === 'object') return [[name, { type: isNullable ? object : new GraphQLNonNull(object) }]]
     const args = self.selectArguments(target)
-    return [
-      [name, { type: manyOf(object), args }],
-      [`${name}_aggregate`, { type: new GraphQLNonNull(self.aggregate(target)), args }],
-    ]
+    const list: [string, GraphQLFieldConfig<unknown, unknown>] = [name, { type: manyOf(object), args }]
+    if (!hasAggregates) return [list]
+    return [list, [`${name}_aggregate`, { type: new GraphQLNonNull(self.aggregate(target)), args }]]
   }
 
   const orderBy = (table: ApiTable): GraphQLInputObjectType =>
     types.input(`${table.name}_order_by`, () => {
-      const relationships = [...table.relationships.values()].map((relationship) => {
+      const relationships = [...table.relationships.values()].flatMap((relationship) => {
         const { name, kind, target } = relationship
-        return kind === 'object'
-          ? [name, { type: orderBy(target) }]
-          : [`${name}_aggregate`, { type: aggregateOrderBy(target) }]
+        if (kind === 'object') return [[name, { type: orderBy(target) }] as const]
+        if (target.access.select?.hasAggregates !== true) return []
+        return [[`${name}_aggregate`, { type: aggregateOrderBy(target) }] as const]
       })
       return {
         ...mapFields(table.columns.values(), () => ({ type: types.order })),

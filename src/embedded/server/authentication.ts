@@ -27,7 +27,11 @@ export function adminSecretAuthentication(adminSecret: string): Authenticate {
       const isVariable = name.startsWith('x-hasura-') && !secretHeaders.some((secret) => secret === name)
       return isVariable && text !== undefined ? [[name, text] as const] : []
     })
-    return { role: single(headers['x-hasura-role']) ?? adminRole, variables: Object.fromEntries(variables) }
+    return {
+      role: single(headers['x-hasura-role']) ?? adminRole,
+      variables: Object.fromEntries(variables),
+      isBackend: single(headers['x-hasura-use-backend-only-permissions'])?.toLowerCase() === 'true',
+    }
   }
 }
 

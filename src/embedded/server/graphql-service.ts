@@ -42,7 +42,8 @@ const requestSchema = z.object({
 })
 
 export function createGraphqlService({ roleOf, live, logger }: GraphqlServiceOptions): GraphqlService {
-  const read: GraphqlService['read'] = (session, body) => roleOf(session).executor.read(requestOf(body))
+  const read: GraphqlService['read'] = (session, body) =>
+    roleOf(session).executor.read(requestOf(body), session)
 
   const run: GraphqlService['run'] = async (session, operation) => {
     try {

@@ -1,6 +1,7 @@
 import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiFunction } from '../schema/api-model.ts'
+import { visibleRows } from './row-source.ts'
 import type { RowSource } from './select-sql.ts'
 import type { SqlContext } from './sql-context.ts'
 import { relationName } from './sql-context.ts'
@@ -40,5 +41,6 @@ export function callSql(
   }
   context.sources.add(anySource)
   const alias = context.alias()
-  return { from: `${relationName(of.function)}(${parts.join(', ')}) as ${alias}`, alias }
+  const call = `${relationName(of.function)}(${parts.join(', ')})`
+  return { from: visibleRows(context, of.returns, call, alias), alias }
 }

@@ -1,7 +1,10 @@
 import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
-import type { ApiColumn, ApiTable } from '../schema/api-model.ts'
-import { writableColumns } from '../schema/mutation-types.ts'
+import type { ApiTable } from '../schema/api-model.ts'
+import { everyRow, noRow } from '../schema/condition.ts'
+import { and } from './boolean-sql.ts'
+import { requireSql } from './check-sql.ts'
+import { conditionSql, givenSql } from './condition-sql.ts'
 import type { SqlContext } from './sql-context.ts'
 import { relationName } from './sql-context.ts'
 import { noRowsSql } from './update-sql.ts'
@@ -22,11 +25,11 @@ export function insertSql(
 ): string {
   if (objects.length === 0) return noRowsSql(table)
   const named = new Set(objects.flatMap((object) => Object.keys(object)))
-  const writable = writableColumns(table)
+  const { columns: writable = [], presets = [] } = table.access.insert ?? {}
   const used = writable.filter(({ name }) => named.has(name))
   // Rows of nothing but defaults still need one column to say so.
-  const columns = used.length > 0 ? used : writable.slice(0, 1)
-  if (columns.length * objects.length > mostParameters) {
+  const columns = used.length + presets.length > 0 ? used : writable.slice(0, 1)
+  if ((columns.length + presets.length) * objects.length > mostParameters) {
     const words = `too many values in one insert: at most ${Math.floor(mostParameters / columns.length)} such objects`
     throw new HasuraError('validation-failed', words, `${path}.args.objects`)
   }
@@ -34,14 +37,25 @@ export function insertSql(
     const values = columns.map(({ name, column }) =>
       Object.hasOwn(object, name) ? context.value(object[name], column.type) : 'default',
     )
-    return `(${values.join(', ')})`
+    const preset = presets.map(({ column, value }) => givenSql(context, value, column.type))
+    return `(${[...values, ...preset].join(', ')})`
   })
   const alias = context.alias()
-  const names = columns.map(({ column }) => quoteName(column.name))
+  const names = [...columns, ...presets].map(({ column }) => quoteName(column.name))
+  const conflict = isAbsent(onConflict) ? '' : conflictSql(context, table, alias, asFields(onConflict), path)
   return (
     `insert into ${relationName(table.table)} as ${alias} (${names.join(', ')}) values ${rows.join(', ')}` +
-    `${isAbsent(onConflict) ? '' : conflictSql(context, table, alias, asFields(onConflict), path)} returning ${alias}.*`
+    `${conflict} returning ${alias}.*${requireSql(checkSql(context, table, alias, conflict !== ''))}`
   )
+}
+
+/** A row that was there before is checked as an updated one: only a new one has no `xmax`. */
+function checkSql(context: SqlContext, { access }: ApiTable, alias: string, mayUpdate: boolean): string {
+  const inserted = conditionSql(context, access.insert?.check ?? noRow, alias)
+  if (!mayUpdate || access.update === undefined) return inserted
+  const updated = conditionSql(context, access.update.check, alias)
+  if (inserted === 'true' && updated === 'true') return 'true'
+  return `(case when ${alias}.xmax::text = '0' then ${inserted} else ${updated} end)`
 }
 
 function conflictSql(
@@ -52,13 +66,21 @@ function conflictSql(
   path: string,
 ): string {
   const target = ` on conflict on constraint ${quoteName(clause['constraint'] as string)}`
-  const columns = (clause['update_columns'] as readonly string[])
-    .map((name) => table.columns.get(name))
-    .filter((column): column is ApiColumn => column !== undefined)
+  const access = table.access.update ?? { columns: [], presets: [], filter: noRow, check: everyRow }
+  const columns = (clause['update_columns'] as readonly string[]).flatMap((name) =>
+    access.columns.filter((column) => column.name === name),
+  )
   if (columns.length === 0) return `${target} do nothing`
   const set = columns.map(({ column }) => `${quoteName(column.name)} = excluded.${quoteName(column.name)}`)
-  const where = isAbsent(clause['where'])
-    ? ''
-    : ` where ${whereSql(context, table, alias, asFields(clause['where']), `${path}.args.on_conflict.where`)}`
-  return `${target} do update set ${set.join(', ')}${where}`
+  const preset = access.presets.map(
+    ({ column, value }) => `${quoteName(column.name)} = ${givenSql(context, value, column.type)}`,
+  )
+  const where = and([
+    isAbsent(clause['where'])
+      ? 'true'
+      : whereSql(context, table, alias, asFields(clause['where']), `${path}.args.on_conflict.where`),
+    conditionSql(context, access.filter, alias),
+  ])
+  const condition = where === 'true' ? '' : ` where ${where}`
+  return `${target} do update set ${[...set, ...preset].join(', ')}${condition}`
 }

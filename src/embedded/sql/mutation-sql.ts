@@ -1,14 +1,18 @@
 /** One root field of a mutation: the statements to run in order, each giving one JSON text. */
-import { quoteName, quoteText } from '../database/database.ts'
+import { quoteText } from '../database/database.ts'
 import type { Parameters } from '../database/database.ts'
 import type { AskedField } from '../execution/collect-fields.ts'
 import { collectFields, selectionsOf } from '../execution/collect-fields.ts'
 import type { ApiTable } from '../schema/api-model.ts'
 import type { MutationField } from '../schema/root-fields.ts'
+import { noRow } from '../schema/condition.ts'
+import { and } from './boolean-sql.ts'
+import { conditionSql } from './condition-sql.ts'
 import { insertSql } from './insert-sql.ts'
 import type { Output } from './json-sql.ts'
 import { jsonList, jsonObject } from './json-sql.ts'
 import { functionSql, keySql } from './query-sql.ts'
+import { visibleRows } from './row-source.ts'
 import { rowOutputs } from './select-sql.ts'
 import type { SqlContext } from './sql-context.ts'
 import { relationName } from './sql-context.ts'
@@ -128,7 +132,8 @@ export function mutationPlan(
 
 function deleteSql(context: SqlContext, table: ApiTable, where: (alias: string) => string): string {
   const alias = context.alias()
-  return `delete from ${relationName(table.table)} as ${alias} where ${where(alias)} returning ${alias}.*`
+  const rows = and([where(alias), conditionSql(context, table.access.delete?.filter ?? noRow, alias)])
+  return `delete from ${relationName(table.table)} as ${alias} where ${rows} returning ${alias}.*`
 }
 
 /** `m` holds the rows that were written. */
@@ -139,12 +144,15 @@ function responseSql(context: SqlContext, table: ApiTable, field: AskedField, pa
     if (each.name === 'affected_rows') return [each.key, '(select count(*) from m)']
     const alias = context.alias()
     const columns = rowOutputs(context, table, alias, each, `${path}.selectionSet.${each.key}`)
-    return [each.key, jsonList(columns, `from m as ${quoteName(alias)}`)]
+    return [each.key, jsonList(columns, `from ${visibleRows(context, table, 'm', alias)}`)]
   })
   return jsonObject(outputs)
 }
 
 function rowSql(context: SqlContext, table: ApiTable, field: AskedField, path: string): string {
   const alias = context.alias()
-  return jsonObject(rowOutputs(context, table, alias, field, path), `from m as ${alias} limit 1`)
+  return jsonObject(
+    rowOutputs(context, table, alias, field, path),
+    `from ${visibleRows(context, table, 'm', alias)} limit 1`,
+  )
 }

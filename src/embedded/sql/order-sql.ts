@@ -2,9 +2,10 @@
 import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiTable, Relationship } from '../schema/api-model.ts'
+import { joinSql } from './boolean-sql.ts'
+import { fromTable } from './row-source.ts'
 import type { SqlContext } from './sql-context.ts'
-import { fromTable } from './sql-context.ts'
-import { asFields, isAbsent, joinSql } from './where-sql.ts'
+import { asFields, isAbsent } from './where-sql.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 /** A way to the value that is ordered by, made into SQL at the end of the way. */
@@ -85,7 +86,7 @@ function aggregateItems(table: ApiTable, alias: string, order: Fields, wrap: Wra
 const same: Wrap = (value) => value
 
 function lookup(context: SqlContext, relationship: Relationship, here: string, there: string): Wrap {
-  const from = fromTable(context, relationship.target.table, there)
+  const from = fromTable(context, relationship.target, there)
   return (value) => `(select ${value} from ${from} where ${joinSql(relationship, here, there)})`
 }
 

@@ -5,8 +5,8 @@ import type { QueryField } from '../schema/root-fields.ts'
 import { callSql } from './function-sql.ts'
 import type { RowSource } from './select-sql.ts'
 import { aggregateSql, listSql, objectSql } from './select-sql.ts'
+import { fromTable } from './row-source.ts'
 import type { SqlContext } from './sql-context.ts'
-import { fromTable } from './sql-context.ts'
 import { asFields, whereSql } from './where-sql.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
@@ -63,7 +63,7 @@ export function functionSql(
 
 export function sourceOf(context: SqlContext, table: ApiTable): RowSource {
   const alias = context.alias()
-  return { from: fromTable(context, table.table, alias), alias }
+  return { from: fromTable(context, table, alias), alias }
 }
 
 /** The row whose primary key's columns have these values. */

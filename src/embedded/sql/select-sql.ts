@@ -12,10 +12,11 @@ import type { Output } from './json-sql.ts'
 import { jsonList, jsonObject } from './json-sql.ts'
 import { orderItems, orderSql } from './order-sql.ts'
 import { aggregateOutputs } from './aggregate-sql.ts'
-import type { SqlContext } from './sql-context.ts'
-import { fromTable } from './sql-context.ts'
+import { joinSql } from './boolean-sql.ts'
 import { jsonPath } from './json-path.ts'
-import { asFields, isAbsent, joinSql, whereSql } from './where-sql.ts'
+import { fromTable } from './row-source.ts'
+import type { SqlContext } from './sql-context.ts'
+import { asFields, isAbsent, whereSql } from './where-sql.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
 
@@ -33,6 +34,7 @@ export function rowsOf(
   source: RowSource,
   args: Arguments,
   path: string,
+  mostRows?: number,
 ): { readonly tail: string; readonly distinct: string } {
   const { alias } = source
   const conditions = [
@@ -56,7 +58,7 @@ export function rowsOf(
     `from ${source.from}`,
     conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`,
     orderSql(order),
-    countSql(context, args, 'limit', path),
+    countSql(context, args, 'limit', path, mostRows),
     countSql(context, args, 'offset', path),
   ].join('')
   return {
@@ -65,11 +67,18 @@ export function rowsOf(
   }
 }
 
-function countSql(context: SqlContext, args: Arguments, name: 'limit' | 'offset', path: string): string {
+function countSql(
+  context: SqlContext,
+  args: Arguments,
+  name: 'limit' | 'offset',
+  path: string,
+  most = Number.POSITIVE_INFINITY,
+): string {
   const value = args[name] as number | null | undefined
-  if (isAbsent(value)) return ''
-  if (value < 0) throw new HasuraError('validation-failed', 'unexpected negative value', `${path}.${name}`)
-  return ` ${name} (${context.text(String(value))})::bigint`
+  if (!isAbsent(value) && value < 0)
+    throw new HasuraError('validation-failed', 'unexpected negative value', `${path}.${name}`)
+  const count = Math.min(value ?? Number.POSITIVE_INFINITY, most)
+  return Number.isFinite(count) ? ` ${name} (${context.text(String(count))})::bigint` : ''
 }
 
 /** The expressions for the fields asked of each row that `alias` stands for. */
@@ -140,7 +149,7 @@ function relatedSql(
   const there = context.alias()
   const { target } = relationship
   const source: RowSource = {
-    from: fromTable(context, target.table, there),
+    from: fromTable(context, target, there),
     alias: there,
     condition: joinSql(relationship, alias, there),
   }
@@ -157,7 +166,8 @@ export function listSql(
   args: Arguments,
   path: string,
 ): string {
-  const { tail, distinct } = rowsOf(context, table, source, args, `${path}.args`)
+  const mostRows = table.access.select?.limit
+  const { tail, distinct } = rowsOf(context, table, source, args, `${path}.args`, mostRows)
   return jsonList(rowOutputs(context, table, source.alias, field, path), tail, distinct)
 }
 
@@ -192,7 +202,10 @@ export function aggregateSql(
       if (each.name === '__typename') return [each.key, `${quoteText(`${table.name}_aggregate`)}::text`]
       if (each.name === 'nodes') {
         const node = context.alias()
-        return [each.key, jsonList(rowOutputs(context, table, node, each, here), `from ${rows} as ${node}`)]
+        // A role's limit is on the rows that it is given; what is counted is counted over all of them.
+        const limit = countSql(context, {}, 'limit', path, table.access.select?.limit)
+        const from = `from ${rows} as ${node}${limit}`
+        return [each.key, jsonList(rowOutputs(context, table, node, each, here), from)]
       }
       return [each.key, jsonObject(aggregateOutputs(context, table, rows, each), `from ${rows}`)]
     },

@@ -4,12 +4,15 @@ import type { GraphQLSchema } from 'graphql'
 import type { PgType, Table } from '../catalog/catalog.ts'
 import { quoteName } from '../database/database.ts'
 import type { FieldScope } from '../execution/collect-fields.ts'
+import type { Session } from '../execution/session.ts'
 import { isExactNumber } from '../schema/exact-json.ts'
 import { isJson } from '../schema/scalars.ts'
 
 export interface SqlContext {
   readonly schema: GraphQLSchema
   readonly scope: FieldScope
+  /** Who asks: permissions speak of its variables. */
+  readonly session: Session
   /** Write bigint, numeric and float8 as text. */
   readonly stringifyNumerics: boolean
   readonly parameters: (string | null)[]
@@ -24,7 +27,7 @@ export interface SqlContext {
   alias(): string
 }
 
-type Settings = Pick<SqlContext, 'schema' | 'scope' | 'stringifyNumerics'>
+type Settings = Pick<SqlContext, 'schema' | 'scope' | 'session' | 'stringifyNumerics'>
 
 export function createSqlContext(settings: Settings): SqlContext {
   const parameters: (string | null)[] = []
@@ -44,12 +47,6 @@ export function createSqlContext(settings: Settings): SqlContext {
     texts: (texts) => add(arrayText(texts), 'text[]'),
     alias: () => `t${aliases++}`,
   }
-}
-
-/** A table's rows under an alias, and the note that they were read. */
-export function fromTable(context: SqlContext, table: Table, alias: string): string {
-  for (const source of table.sources) context.sources.add(source)
-  return `${relationName(table)} as ${alias}`
 }
 
 export const relationName = (relation: Pick<Table, 'schema' | 'name'>): string =>

@@ -4,9 +4,9 @@ import type { AskedField } from '../execution/collect-fields.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiColumn, ApiTable } from '../schema/api-model.ts'
 import { jsonList } from './json-sql.ts'
+import { fromTable } from './row-source.ts'
 import { rowOutputs } from './select-sql.ts'
 import type { SqlContext } from './sql-context.ts'
-import { fromTable } from './sql-context.ts'
 import { asFields, isAbsent, whereSql } from './where-sql.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
@@ -59,12 +59,12 @@ export function streamSql(
   const filter = isAbsent(args['where'])
     ? 'true'
     : whereSql(context, table, alias, asFields(args['where']), `${path}.args.where`)
-  const from = fromTable(context, table.table, alias)
+  const from = fromTable(context, table, alias)
   const bound = context.value(cursor.value, cursor.column.column.type)
   const outputs = rowOutputs(context, table, rows, field, path)
   return (
     `with b as (select ${alias}.* from ${from} where ${alias}.${name} ${beyond} ${bound} and ${filter}` +
-    ` order by ${alias}.${name} ${order} limit ${batchSize})` +
+    ` order by ${alias}.${name} ${order} limit ${Math.min(batchSize, table.access.select?.limit ?? batchSize)})` +
     ` select ${jsonList(outputs, `from b as ${rows}`)}::text, (select b.${name}::text from b order by b.${name} ${back} limit 1), (select count(*)::text from b)`
   )
 }

@@ -4,10 +4,11 @@ import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiTable, Relationship } from '../schema/api-model.ts'
 import { scalarName } from '../schema/scalars.ts'
+import { and, joinSql, or } from './boolean-sql.ts'
 import type { Operator } from './operators.ts'
 import { operatorsOf } from './operators.ts'
+import { fromTable } from './row-source.ts'
 import type { SqlContext } from './sql-context.ts'
-import { fromTable } from './sql-context.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -47,23 +48,6 @@ export function whereSql(
   )
 }
 
-export function joinSql({ on }: Relationship, here: string, there: string): string {
-  return and(on.map((pair) => `(${there}.${quoteName(pair.there)} = ${here}.${quoteName(pair.here)})`))
-}
-
-const and = (parts: readonly string[]): string =>
-  joined(
-    parts.filter((part) => part !== 'true'),
-    ' and ',
-    'true',
-  )
-const or = (parts: readonly string[]): string => joined(parts, ' or ', 'false')
-
-function joined(parts: readonly string[], word: string, none: string): string {
-  if (parts.length <= 1) return parts[0] ?? none
-  return `(${parts.join(word)})`
-}
-
 function existsSql(
   context: SqlContext,
   relationship: Relationship,
@@ -72,7 +56,7 @@ function existsSql(
   path: string,
 ): string {
   const there = context.alias()
-  const from = fromTable(context, relationship.target.table, there)
+  const from = fromTable(context, relationship.target, there)
   const filter = whereSql(context, relationship.target, there, where, path)
   return `exists (select 1 from ${from} where ${and([joinSql(relationship, here, there), filter])})`
 }

@@ -14,8 +14,13 @@ it('takes the secret under either name, with the role and the variables', () => 
   expect(authenticate(headers)).toEqual({
     role: 'viewer',
     variables: { 'x-hasura-role': 'viewer', 'x-hasura-user-id': '7' },
+    isBackend: false,
   })
-  expect(authenticate({ 'x-hasura-access-key': 'secret' })).toEqual({ role: 'admin', variables: {} })
+  expect(authenticate({ 'x-hasura-access-key': 'secret' })).toEqual({
+    role: 'admin',
+    variables: {},
+    isBackend: false,
+  })
 })
 
 it.each([
