@@ -93,6 +93,8 @@ function askAlgorithm({ algorithm, event, options }: TurnInput, snapshot: Region
     return refuse(`algorithm ${textOf(algorithm.name, 200)} cannot be used: ${textOf(algorithm.fault, 700)}`)
   }
   try {
+    // The mirror shares it with the next snapshot: a plan that sorts in place must fail, not lose hosts. It costs no copy.
+    Object.freeze(snapshot.hosts)
     const plan: unknown = algorithm.plan(snapshot, event, options)
     // Its rejection, should there be one, must not end the daemon; the guard says that it is no list.
     if (plan instanceof Promise) plan.catch(() => undefined)

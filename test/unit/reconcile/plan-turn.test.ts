@@ -237,6 +237,13 @@ describe('an algorithm that misbehaves', () => {
       throw thrown
     })
 
+  it('cannot take hosts out of the snapshot that the mirror goes on sharing', () => {
+    const snapshot = aSnapshot({ hosts: [aHost({ id: 'h1' }), aHost({ id: 'h2' })] })
+    const careless = anAlgorithm(({ hosts }) => (hosts as unknown[]).splice(0))
+    expectPlan(turn(snapshot, { algorithm: careless }).decisions).refuses(/^algorithm outside threw/)
+    expect(snapshot.hosts).toHaveLength(2)
+  })
+
   it('and throws is refused, and upkeep goes on', () => {
     expect(said(throwing(new Error('division by zero')))).toBe('algorithm outside threw: division by zero')
     expect(said(throwing(undefined))).toBe('algorithm outside threw: undefined')
