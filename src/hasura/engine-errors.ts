@@ -85,7 +85,8 @@ export function endOfSocket(error: unknown, wasAcknowledged: boolean): { why: st
   }
   if (error instanceof Error) return { why: error.message, isDenied: false }
   if (typeof error !== 'object' || error === null || !('code' in error)) {
-    return { why: 'the socket broke', isDenied: false }
+    // Node's own socket does not say whether it was refused, cut or answered by something else.
+    return { why: 'the socket could not be opened, or broke', isDenied: false }
   }
   // 4403 since about 2.17, 4400 before; of an engine that has acknowledged us, 4400 is about a message.
   const isDenied = error.code === 4401 || error.code === 4403 || (error.code === 4400 && !wasAcknowledged)

@@ -24,12 +24,12 @@ export interface Asked {
 export interface Subscription {
   readonly variables: Readonly<Record<string, unknown>>
   readonly query: string
-  next(payload: unknown): void
+  readonly next: (payload: unknown) => void
   /** As Hasura does: the errors, and then that it is complete. */
-  fail(errors: readonly unknown[]): void
-  complete(): void
+  readonly fail: (errors: readonly unknown[]) => void
+  readonly complete: () => void
   /** Ends the connection: with a close code, or with none at all. */
-  close(code?: number, reason?: string): void
+  readonly close: (code?: number, reason?: string) => void
 }
 
 export interface EngineScript {
