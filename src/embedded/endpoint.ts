@@ -17,6 +17,7 @@ import { createExecutor } from './execution/executor.ts'
 import { adminRole } from './execution/session.ts'
 import { installChangeTriggers } from './live/change-triggers.ts'
 import { startLiveQueries } from './live/live-queries.ts'
+import type { Timing } from './live/timing.ts'
 import { readProject } from './project/metadata.ts'
 import { migrate } from './project/migrations.ts'
 import { buildApi } from './schema/build-api.ts'
@@ -27,7 +28,6 @@ import type { Role } from './server/graphql-service.ts'
 import { createGraphqlService } from './server/graphql-service.ts'
 import { createHttpServer, graphqlPath, listen } from './server/http-server.ts'
 import { acceptSockets } from './server/sockets.ts'
-import { transportWs } from './server/transport-ws.ts'
 
 export type DatabaseChoice =
   | { readonly kind: 'pglite'; readonly dataDir: string }
@@ -46,7 +46,12 @@ export interface EmbeddedOptions {
   readonly clock?: Clock
   /** Write bigint, numeric and float8 as text, as HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES does. Default false. */
   readonly stringifyNumerics?: boolean
-  /** What closes a socket with a wrong secret: 4403, or 4400 as engines until 2.16. Default 4403. */
+  /**
+   * When subscriptions are told of changes: `fast`, by notification and within milliseconds (default), or `hasura`, by
+   * polls each second, as the real engine does it.
+   */
+  readonly timing?: Timing
+  /** What closes a graphql-transport-ws socket with a wrong secret: 4403, or 4400 as engines until 2.16. Default 4403. */
   readonly authCloseCode?: 4400 | 4403
   /** How long a server that does not answer is waited for at start, in milliseconds. Default 30,000. */
   readonly startTimeoutMs?: number
@@ -92,14 +97,14 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
     })
     await installChangeTriggers(database, catalog)
     const roleOf = createRoles(buildApi(project, catalog), database, options.stringifyNumerics ?? false)
-    const live = await startLiveQueries(database, clock, logger)
+    const live = await startLiveQueries({ database, clock, logger, timing: options.timing ?? 'fast' })
     closers.push(() => live.stop())
 
     const authenticate = adminSecretAuthentication(options.adminSecret)
     const service = createGraphqlService({ roleOf: ({ role }) => roleOf(role), live, logger })
     const server = createHttpServer({ authenticate, service, logger })
-    const protocols = [transportWs(options.authCloseCode ?? 4403)]
-    const sockets = acceptSockets(server, protocols, { authenticate, service, clock })
+    const { authCloseCode = 4403 } = options
+    const sockets = acceptSockets(server, { authenticate, service, clock, authCloseCode })
     const port = await listen(server, host, options.port)
     closers.push(async () => {
       // Requests under way are answered; connections without one are closed, and so is what does not end.

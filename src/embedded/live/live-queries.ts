@@ -1,18 +1,18 @@
 /**
- * Live queries and streams, run again when a table that they read has changed: at once when idle, once more when the
- * change came during a run. Identical live queries run once for all who follow them. A slow look now and then finds
- * what no notification told of, and is what tells followers that the database is away, as Hasura does at each poll.
+ * Live queries and streams: who follows what, and when it is looked at again. Identical live queries are looked at once
+ * for all who follow them.
  */
 import type { Clock } from '../../lib/clock.ts'
 import type { Logger } from '../../lib/logger.ts'
 import type { Database } from '../database/database.ts'
-import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
 import { anySource } from '../sql/function-sql.ts'
 import { changeChannel } from './change-triggers.ts'
-import { createLimiter } from './limiter.ts'
+import { createLooks } from './looks.ts'
 import type { LiveSubscription, StreamSubscription, Subscription } from './subscription.ts'
+import type { Timing } from './timing.ts'
+import { fastPace, hasuraPace } from './timing.ts'
 import { LiveWatch, StreamWatch } from './watches.ts'
-import type { Follower, Watch } from './watches.ts'
+import type { Follower } from './watches.ts'
 
 export interface LiveQueries {
   /** Gives a function that stops following. */
@@ -20,74 +20,53 @@ export interface LiveQueries {
   stop(): Promise<void>
 }
 
-const lookMs = 1_000
-/** Looks without cause at one time: with more followers than this, they come round in turn. */
-const mostLooks = 50
+export interface LiveOptions {
+  readonly database: Database
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly timing: Timing
+}
 
-export async function startLiveQueries(
-  database: Database,
-  clock: Clock,
-  logger: Logger,
-): Promise<LiveQueries> {
-  const watches = new Set<Watch>()
+export async function startLiveQueries({
+  database,
+  clock,
+  logger,
+  timing,
+}: LiveOptions): Promise<LiveQueries> {
+  const pace = timing === 'fast' ? fastPace(clock, anySource) : hasuraPace(clock)
   const shared = new Map<string, LiveWatch>()
-  // Most of the pool is left to requests.
-  const limit = createLimiter(Math.max(1, Math.min(4, Math.floor(database.concurrency / 2))))
-  const run = (sql: string, parameters: LiveSubscription['look']['parameters']) =>
-    limit(async () => {
-      try {
-        return (await database.query(sql, parameters))[0]
-      } catch (error) {
-        throw hasuraErrorOf(error)
-      }
-    })
-
-  const unlisten = await database.listen(changeChannel, (table) => {
-    for (const watch of watches) {
-      if (table === undefined || watch.sources.has(table) || watch.sources.has(anySource)) watch.wake()
-    }
-  })
-
-  let cancel = (): void => undefined
-  const arm = (): void => {
-    cancel = clock.after(lookMs, () => {
-      let looks = 0
-      for (const watch of watches) {
-        if (looks++ >= mostLooks) break
-        // To the end of the row: a set keeps the order of adding.
-        watches.delete(watch)
-        watches.add(watch)
-        watch.wake()
-      }
-      arm()
-    })
-  }
-  arm()
+  const lookAt = createLooks(database, clock)
+  const unlisten =
+    timing === 'fast'
+      ? await database.listen(changeChannel, (table) => pace.changed(table))
+      : () => Promise.resolve()
 
   const followLive = (subscription: LiveSubscription, follower: Follower): (() => void) => {
     const { sql, parameters } = subscription.look
     const key = JSON.stringify([sql, parameters, subscription.message(['0'])])
     let watch = shared.get(key)
     if (watch === undefined) {
-      watch = new LiveWatch(subscription, () => run(sql, parameters))
+      watch = new LiveWatch(subscription, lookAt)
       shared.set(key, watch)
-      watches.add(watch)
+      watch.add(follower)
+      pace.add(watch)
+    } else {
+      watch.add(follower)
+      if (timing === 'fast') watch.wake()
     }
     const followed = watch
-    followed.add(follower)
     return () => {
-      if (followed.remove(follower) > 0) return
-      watches.delete(followed)
+      if (followed.remove(follower) > 0 || shared.get(key) !== followed) return
+      pace.remove(followed)
       shared.delete(key)
     }
   }
   const followStream = (subscription: StreamSubscription, follower: Follower): (() => void) => {
-    const watch = new StreamWatch(subscription, follower, ({ sql, parameters }) => run(sql, parameters))
-    watches.add(watch)
-    watch.wake()
+    const watch = new StreamWatch(subscription, follower, lookAt, timing)
+    pace.add(watch)
     return () => {
       watch.end()
-      watches.delete(watch)
+      pace.remove(watch)
     }
   }
   return {
@@ -96,8 +75,7 @@ export async function startLiveQueries(
         ? followLive(subscription, follower)
         : followStream(subscription, follower),
     stop: async () => {
-      cancel()
-      watches.clear()
+      pace.stop()
       shared.clear()
       await unlisten().catch((error: unknown) => logger.debug({ err: error }, 'not unlistened'))
     },

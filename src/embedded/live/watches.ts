@@ -1,10 +1,11 @@
 /** One look at the database that is repeated, and those who hear what it gives. */
 import { createHash } from 'node:crypto'
 
-import type { TextRow } from '../database/database.ts'
 import type { HasuraError } from '../execution/hasura-error.ts'
 import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
-import type { LiveSubscription, Look, StreamSubscription } from './subscription.ts'
+import type { LookAt } from './looks.ts'
+import type { LiveSubscription, StreamSubscription } from './subscription.ts'
+import type { Timing } from './timing.ts'
 
 export interface Follower {
   /** A whole `{"data": …}`. */
@@ -16,6 +17,8 @@ export interface Follower {
 
 export interface Watch {
   readonly sources: ReadonlySet<string>
+  /** The statement, the same for other values. */
+  readonly sql: string
   /** Look soon; a look under way does not count, since it may have read before the change. */
   wake(): void
 }
@@ -43,14 +46,18 @@ const digest = (text: string): string => createHash('sha1').update(text).digest(
 /** A live query: its whole answer whenever that is another than before. */
 export class LiveWatch implements Watch {
   readonly sources: ReadonlySet<string>
+  readonly sql: string
   readonly wake: () => void
   readonly #followers = new Map<Follower, string | undefined>()
 
-  constructor(subscription: LiveSubscription, look: () => Promise<TextRow | undefined>) {
+  constructor(subscription: LiveSubscription, lookAt: LookAt) {
     this.sources = subscription.sources
+    this.sql = subscription.look.sql
     this.wake = createWaker(async () => {
+      // A wake may come for one that has just lost its last follower.
+      if (this.#followers.size === 0) return
       try {
-        const text = subscription.message(await look())
+        const text = subscription.message(await lookAt(subscription.look))
         this.#tell(text)
       } catch (error) {
         this.#fail(hasuraErrorOf(error))
@@ -58,10 +65,9 @@ export class LiveWatch implements Watch {
     })
   }
 
-  /** The newcomer hears the answer as it is now, whether or not it changes. */
+  /** The newcomer hears the answer of the next look, whether or not it has changed. */
   add(follower: Follower): void {
     this.#followers.set(follower, undefined)
-    this.wake()
   }
 
   /** Gives how many are left. */
@@ -92,24 +98,28 @@ export class LiveWatch implements Watch {
 /** A stream: the rows beyond its cursor, which it moves itself. */
 export class StreamWatch implements Watch {
   readonly sources: ReadonlySet<string>
+  readonly sql: string
   readonly wake: () => void
   #cursor: string | undefined
+  /** Of the batch before, undefined when that was empty. */
+  #told: string | undefined
   #isEnded = false
 
-  constructor(
-    subscription: StreamSubscription,
-    follower: Follower,
-    look: (look: Look) => Promise<TextRow | undefined>,
-  ) {
+  constructor(subscription: StreamSubscription, follower: Follower, lookAt: LookAt, timing: Timing) {
     this.sources = subscription.sources
+    this.sql = subscription.lookFrom(undefined).sql
     this.wake = createWaker(async () => {
-      if (this.#isEnded || follower.isBehind()) return
+      if (this.isEnded() || follower.isBehind()) return
       try {
-        const message = subscription.message(await look(subscription.lookFrom(this.#cursor)))
-        if (message === undefined || this.isEnded()) return
+        const message = subscription.message(await lookAt(subscription.lookFrom(this.#cursor)))
+        if (this.isEnded()) return
+        const told = this.#told
+        this.#told = message === undefined ? undefined : digest(message.text)
+        if (message === undefined) return
         this.#cursor = message.cursor
-        follower.next(message.text)
-        if (message.isFull) this.wake()
+        // As the engine: a batch that reads like the one before is not sent.
+        if (this.#told !== told) follower.next(message.text)
+        if (message.isFull && timing === 'fast') this.wake()
       } catch (error) {
         if (!this.isEnded()) follower.error(hasuraErrorOf(error))
       }

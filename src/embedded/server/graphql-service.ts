@@ -23,10 +23,12 @@ export interface GraphqlService {
   answer(session: Session, body: unknown): Promise<string>
   /** @throws HasuraError */
   read(session: Session, body: unknown): Operation
-  /** A query's or mutation's answer, errors included. */
+  /** A query's or mutation's answer. @throws whatever it failed with: `refusalOf` has the words for it */
   run(session: Session, operation: Operation): Promise<string>
   /** Gives a function that stops following. @throws HasuraError */
   follow(session: Session, operation: Operation, follower: Follower): () => void
+  /** What a client is told of an error; what it is not told is logged. */
+  refusalOf(error: unknown): HasuraError
 }
 
 export interface GraphqlServiceOptions {
@@ -45,14 +47,9 @@ export function createGraphqlService({ roleOf, live, logger }: GraphqlServiceOpt
   const read: GraphqlService['read'] = (session, body) =>
     roleOf(session).executor.read(requestOf(body), session)
 
-  const run: GraphqlService['run'] = async (session, operation) => {
-    try {
-      return await roleOf(session).executor.run(operation)
-    } catch (error) {
-      return errorText(told(error))
-    }
-  }
-  const told = (error: unknown): HasuraError => {
+  const run: GraphqlService['run'] = (session, operation) => roleOf(session).executor.run(operation)
+
+  const refusalOf: GraphqlService['refusalOf'] = (error) => {
     const known = hasuraErrorOf(error)
     // What the client is not told, somebody must be.
     if (known.code === 'unexpected')
@@ -63,12 +60,13 @@ export function createGraphqlService({ roleOf, live, logger }: GraphqlServiceOpt
     try {
       return await run(session, read(session, body))
     } catch (error) {
-      return errorText(told(error))
+      return errorText(refusalOf(error))
     }
   }
   return {
     read,
     run,
+    refusalOf,
     answer: async (session, body) => {
       if (!Array.isArray(body)) return await answerOne(session, body)
       const answers: string[] = []

@@ -4,46 +4,45 @@ import type { Duplex } from 'node:stream'
 
 import { WebSocketServer } from 'ws'
 
+import { apolloWs } from './apollo-ws.ts'
 import { graphqlPath } from './http-server.ts'
 import type { SocketOptions } from './socket-connection.ts'
 import { serveSocket } from './socket-connection.ts'
-import type { SocketProtocol } from './socket-protocol.ts'
+import { transportWs } from './transport-ws.ts'
 
 export interface Sockets {
   /** Refuses newcomers at once and closes what is open. */
   stop(): void
 }
 
-const mostBytes = 4 * 1024 * 1024
-const closingMs = 1_000
+export interface SocketsOptions extends SocketOptions {
+  readonly authCloseCode: 4400 | 4403
+}
 
-export function acceptSockets(
-  server: Server,
-  protocols: readonly SocketProtocol[],
-  options: SocketOptions,
-): Sockets {
-  const sockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: mostBytes,
-    handleProtocols: (offered) => protocols.find(({ name }) => offered.has(name))?.name ?? false,
-  })
+const mostBytes = 4 * 1024 * 1024
+const mostSockets = 2_000
+const closingMs = 1_000
+/** Too many, or on the way down: the client is to come again. */
+const unavailable = '503 Service Unavailable'
+const newName = 'graphql-transport-ws'
+
+export function acceptSockets(server: Server, { authCloseCode, ...options }: SocketsOptions): Sockets {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: mostBytes, handleProtocols: chosenName })
+  const newProtocol = transportWs(authCloseCode)
   let isStopping = false
 
   server.on('upgrade', (request: IncomingMessage, connection: Duplex, head: Buffer) => {
     connection.on('error', () => undefined)
     if (isStopping) {
-      refuse(connection, '503 Service Unavailable', 'Retry-After: 0\r\n')
+      refuse(connection, unavailable, 'Retry-After: 0\r\n')
     } else if (request.url?.split('?')[0] !== graphqlPath) {
       refuse(connection, '404 Not Found')
+    } else if (sockets.clients.size >= mostSockets) {
+      refuse(connection, unavailable, 'Retry-After: 1\r\n')
     } else {
       sockets.handleUpgrade(request, connection, head, (socket) => {
-        const protocol = protocols.find(({ name }) => name === socket.protocol)
-        if (protocol !== undefined) {
-          serveSocket(socket, request.headers, protocol, options)
-          return
-        }
-        socket.on('error', () => undefined)
-        socket.close(4406, `the sub-protocol must be ${protocols.map(({ name }) => name).join(' or ')}`)
+        const isNew = request.headers['sec-websocket-protocol'] === newName
+        serveSocket(socket, request.headers, isNew ? newProtocol : apolloWs, options)
       })
     }
   })
@@ -51,12 +50,23 @@ export function acceptSockets(
     stop: () => {
       isStopping = true
       for (const socket of sockets.clients) {
-        socket.close(1001, 'the server is stopping')
+        // "The service restarts": good clients come again.
+        socket.close(1012, 'shutting server down')
         // A peer that never answers the close would hold up the stop.
         options.clock.after(closingMs, () => socket.terminate())
       }
     },
   }
+}
+
+/**
+ * What the handshake answers. Only who offers nothing but the new protocol gets it; the others get the old one under its
+ * name, or under one that they offered, since most clients break off at an answer that they did not offer.
+ */
+function chosenName(offered: ReadonlySet<string>): string | false {
+  if (offered.size === 1 && offered.has(newName)) return newName
+  if (offered.has(apolloWs.name)) return apolloWs.name
+  return Array.from(offered).find((name) => name !== newName) ?? false
 }
 
 function refuse(connection: Duplex, status: string, headers = ''): void {

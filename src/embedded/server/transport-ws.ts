@@ -2,60 +2,36 @@
  * The words of `graphql-transport-ws`, with Hasura's two liberties: `error` is followed by `complete`, and the server's
  * pings bear a payload.
  */
-import { z } from 'zod'
-
 import { payloadOf } from '../execution/hasura-error.ts'
-import { parseExactJson } from '../schema/exact-json.ts'
-import type { ClientMessage, SocketProtocol } from './socket-protocol.ts'
-
-const id = z.string()
-// Most clients ping without one.
-const payload = z.unknown().optional()
-const messageSchema = z
-  .discriminatedUnion('type', [
-    z.object({ type: z.literal('connection_init'), payload: z.record(z.string(), z.unknown()).nullish() }),
-    z.object({ type: z.literal('ping'), payload }),
-    z.object({ type: z.literal('pong'), payload }),
-    z.object({ type: z.literal('subscribe'), id, payload }),
-    z.object({ type: z.literal('complete'), id }),
-  ])
-  .transform((message): ClientMessage => {
-    switch (message.type) {
-      case 'connection_init':
-        return { kind: 'init', payload: message.payload ?? {} }
-      case 'ping':
-        return { kind: 'ping', payload: message.payload }
-      case 'pong':
-        return { kind: 'pong' }
-      case 'subscribe':
-        return { kind: 'start', id: message.id, payload: message.payload }
-      case 'complete':
-        return { kind: 'stop', id: message.id }
-    }
-  })
+import type { HasuraError } from '../execution/hasura-error.ts'
+import type { SocketProtocol } from './socket-protocol.ts'
+import { closeReason } from './socket-protocol.ts'
 
 /** `authCloseCode`: engines until 2.16 say 4400, later ones 4403. */
 export function transportWs(authCloseCode: 4400 | 4403): SocketProtocol {
-  const complete = (of: string): string => JSON.stringify({ type: 'complete', id: of })
+  const failure = (id: string, error: HasuraError): string =>
+    JSON.stringify({ type: 'error', id, payload: [payloadOf(error)] })
   return {
     name: 'graphql-transport-ws',
-    read: (text) => {
-      try {
-        return messageSchema.safeParse(parseExactJson(text)).data
-      } catch {
-        return undefined
-      }
-    },
     acknowledge: '{"type":"connection_ack"}',
     keepAlive: '{"type":"ping","payload":{"message":"keepalive"}}',
-    pong: (given) => JSON.stringify({ type: 'pong', payload: given }),
-    next: (of, text) => `{"type":"next","id":${JSON.stringify(of)},"payload":${text}}`,
-    complete,
-    refuse: (of, error) => [
-      JSON.stringify({ type: 'error', id: of, payload: [payloadOf(error)] }),
-      complete(of),
-    ],
-    authCloseCode,
-    unreadableCloseCode: 4400,
+    isStrict: true,
+    pong: (payload) => JSON.stringify({ type: 'pong', payload }),
+    next: (id, text) => `{"type":"next","id":${JSON.stringify(id)},"payload":${text}}`,
+    complete: (id) => JSON.stringify({ type: 'complete', id }),
+    startFailed: failure,
+    refused: failure,
+    failed: failure,
+    unauthorized: ({ message }) => ({
+      code: authCloseCode,
+      reason: closeReason(
+        authCloseCode,
+        authCloseCode === 4403 ? 'Forbidden' : `Connection initialization failed: ${message}`,
+      ),
+    }),
+    unreadable: (reason) => ({
+      code: 4400,
+      reason: closeReason(4400, `Parsing client message failed: ${reason}`),
+    }),
   }
 }

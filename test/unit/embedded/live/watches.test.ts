@@ -35,6 +35,7 @@ describe('a live query', () => {
     })
     const follower = aFollower()
     watch.add(follower)
+    watch.wake()
     for (let wake = 0; wake < 10; wake += 1) watch.wake()
     await settle()
     await settle()
@@ -47,6 +48,7 @@ describe('a live query', () => {
     const watch = new LiveWatch(live, async () => ['same'])
     const [first, second] = [aFollower(), aFollower()]
     watch.add(first)
+    watch.wake()
     await settle()
     watch.add(second)
     watch.wake()
@@ -60,6 +62,7 @@ describe('a live query', () => {
     const watch = new LiveWatch(live, async () => [String((value += 1))])
     const follower = aFollower()
     watch.add(follower)
+    watch.wake()
     await settle()
     follower.behind = true
     for (let wake = 0; wake < 5; wake += 1) {
@@ -81,6 +84,7 @@ describe('a live query', () => {
     })
     const follower = aFollower()
     watch.add(follower)
+    watch.wake()
     for (let wake = 0; wake < 4; wake += 1) {
       await settle()
       watch.wake()
@@ -112,7 +116,7 @@ describe('a stream', () => {
 
   it('goes on while batches are full, from where the last one ended, and says nothing of nothing', async () => {
     const follower = aFollower()
-    const watch = new StreamWatch(stream, follower, look)
+    const watch = new StreamWatch(stream, follower, look, 'fast')
     watch.wake()
     await settle()
     watch.wake()
@@ -120,10 +124,33 @@ describe('a stream', () => {
     expect(follower.told).toEqual(['1,2', '3,4', '5'])
   })
 
+  it('gives one batch at a look where the engine polls', async () => {
+    const follower = aFollower()
+    const watch = new StreamWatch(stream, follower, look, 'hasura')
+    watch.wake()
+    await settle()
+    expect(follower.told).toEqual(['1,2'])
+  })
+
+  it('does not send a batch that reads like the one before, but one that comes after nothing', async () => {
+    const follower = aFollower()
+    const texts = ['same', 'same', undefined, 'same', 'other']
+    const texted: StreamSubscription = {
+      ...stream,
+      message: ([text] = []) => (typeof text === 'string' ? { text, cursor: 'c', isFull: false } : undefined),
+    }
+    const watch = new StreamWatch(texted, follower, async () => [texts.shift() ?? null, 'c', '1'], 'fast')
+    for (let look = 0; look < 5; look += 1) {
+      watch.wake()
+      await settle()
+    }
+    expect(follower.told).toEqual(['same', 'same', 'other'])
+  })
+
   it('waits for who is behind, and loses nothing by it', async () => {
     const follower = aFollower()
     follower.behind = true
-    const watch = new StreamWatch(stream, follower, look)
+    const watch = new StreamWatch(stream, follower, look, 'fast')
     watch.wake()
     await settle()
     follower.behind = false
@@ -134,7 +161,7 @@ describe('a stream', () => {
 
   it('says nothing after its end, not even what was under way', async () => {
     const follower = aFollower()
-    const watch = new StreamWatch(stream, follower, look)
+    const watch = new StreamWatch(stream, follower, look, 'fast')
     watch.wake()
     watch.end()
     await settle()
