@@ -107,7 +107,8 @@ async function runTurn(
     for (const action of actionsOf(plan, regionId, snapshot.region.turn)) options.enqueue(action)
   }
   await readBack(options, plan, committed)
-  logger.info(
+  // A refusal that only repeats is no news.
+  logger[stored ? 'info' : 'debug'](
     {
       regionId,
       turn: snapshot.region.turn,
