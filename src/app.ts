@@ -207,7 +207,7 @@ function createDaemon(options: DaemonOptions): Daemon {
 
   const handlers = new Map<string, Promise<HostHandler>>()
   const handlerOf = async (regionId: string): Promise<HostHandler> => {
-    const provider = mirror.snapshot(regionId)?.region.provider ?? regionId.split('/', 1)[0] ?? ''
+    const provider = mirror.region(regionId)?.provider ?? regionId.split('/', 1)[0] ?? ''
     const known = handlers.get(provider)
     if (known !== undefined) return known
     const handler = loadHostHandler(provider, {

@@ -76,7 +76,7 @@ async function runTurn(
   const { store, mirror, clock, logger } = options
   const fence = options.fence()
   if (fence === undefined || !options.isCurrent()) return 'done'
-  const region = mirror.snapshot(regionId)?.region
+  const region = mirror.region(regionId)
   if (region === undefined) return 'done'
   const policy = await options.policyOf(region)
   const snapshot = mirror.snapshot(regionId)

@@ -3,6 +3,7 @@ import { EventEmitter } from 'eventemitter3'
 
 import type { Clock } from '../lib/clock.ts'
 import type { Host } from '../model/host.ts'
+import type { Region } from '../model/region.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 import type { RegionRows, RowIds, Rows } from './fleet-store.ts'
 import type { FleetView } from './fleet-view.ts'
@@ -40,6 +41,11 @@ export class Mirror implements FleetView {
   onChange(listener: (regionId: string) => void): () => void {
     this.#changes.on('change', listener)
     return () => this.#changes.off('change', listener)
+  }
+
+  /** The region's row, for who needs nothing of its hosts. */
+  region(regionId: string): Region | undefined {
+    return this.#regions.get(regionId)?.region
   }
 
   snapshot(regionId: string): RegionSnapshot | undefined {

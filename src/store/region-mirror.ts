@@ -32,7 +32,9 @@ export class RegionMirror {
   readonly #agents = new HeldRows<Agent>()
   readonly #agentIdsByHost = new Map<string, Set<string>>()
   readonly #views = new Map<string, HostView>()
-  #ordered: HostView[] | undefined
+  #ordered: readonly HostView[] = []
+  /** Hosts that the ordered list does not show as they are. */
+  readonly #outdated = new Set<string>()
 
   constructor(region: Region) {
     this.#region = region
@@ -126,33 +128,44 @@ export class RegionMirror {
     return this.#view(id, heardAt)
   }
 
+  /** What an earlier snapshot was given stays as it was: a list that changes is another list. */
   #orderedViews({ now, heardAt }: SnapshotInputs): readonly HostView[] {
-    if (this.#ordered === undefined) {
-      const ids = [...this.#hosts.keys()].sort()
-      this.#ordered = ids.map((id) => this.#view(id, heardAt)).filter((view) => view !== undefined)
-      return this.#ordered
+    if (this.#outdated.size > 0) {
+      const isMuch = this.#outdated.size > this.#ordered.length / 8
+      this.#ordered = isMuch ? this.#allInOrder(heardAt) : this.#withNews(heardAt)
+      this.#outdated.clear()
     }
     let copy: HostView[] | undefined
-    for (const [index, held] of this.#ordered.entries()) {
-      const current = this.#views.get(held.id)
-      if (current === held && now - held.heardAt <= heardAtStaysFreshMs) continue
-      const view = this.#refreshed(held.id, heardAt)
-      if (view === undefined || view === held) continue
+    for (let index = 0; index < this.#ordered.length; index += 1) {
+      const held = this.#ordered[index]
+      if (held === undefined || now - held.heardAt <= heardAtStaysFreshMs) continue
+      const heard = heardAt(held)
+      if (heard === held.heardAt) continue
+      const refreshed = { ...held, heardAt: heard }
+      this.#views.set(held.id, refreshed)
       copy ??= [...this.#ordered]
-      copy[index] = view
+      copy[index] = refreshed
     }
     if (copy !== undefined) this.#ordered = copy
     return this.#ordered
   }
 
-  #refreshed(id: string, heardAt: (host: Host) => number): HostView | undefined {
-    const view = this.#view(id, heardAt)
-    if (view === undefined) return undefined
-    const heard = heardAt(view)
-    if (heard === view.heardAt) return view
-    const refreshed = { ...view, heardAt: heard }
-    this.#views.set(id, refreshed)
-    return refreshed
+  #allInOrder(heardAt: (host: Host) => number): readonly HostView[] {
+    const ids = [...this.#hosts.keys()].sort()
+    return ids.map((id) => this.#view(id, heardAt)).filter((view) => view !== undefined)
+  }
+
+  /** One host that came, went or changed must not cost a sort of them all. */
+  #withNews(heardAt: (host: Host) => number): readonly HostView[] {
+    const views = [...this.#ordered]
+    for (const id of this.#outdated) {
+      const place = placeOf(id, views)
+      const held = views[place]?.id === id ? 1 : 0
+      const view = this.#view(id, heardAt)
+      if (view === undefined) views.splice(place, held)
+      else views.splice(place, held, view)
+    }
+    return views
   }
 
   #view(id: string, heardAt: (host: Host) => number): HostView | undefined {
@@ -174,8 +187,18 @@ export class RegionMirror {
   }
 
   #forgetView(id: string): void {
-    const wasHeld = this.#views.delete(id)
-    // A host that came or went changes the order; one that changed is made anew in its place.
-    if (!wasHeld || !this.#hosts.has(id)) this.#ordered = undefined
+    this.#views.delete(id)
+    this.#outdated.add(id)
   }
+}
+
+/** Where the id is in the list, or belongs. */
+function placeOf(id: string, views: readonly HostView[]): number {
+  let [from, to] = [0, views.length]
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if ((views[middle]?.id ?? '') < id) from = middle + 1
+    else to = middle
+  }
+  return from
 }

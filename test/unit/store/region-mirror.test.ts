@@ -80,6 +80,28 @@ describe('RegionMirror', () => {
     expect(before.hosts[0]?.status).toBe('ACTIVE')
   })
 
+  it('shows every host once, as it is and in order of id, whatever came, changed and went', () => {
+    const names = Array.from({ length: 40 }, (_, index) => `h${index}`)
+    const step = fc.record({ id: fc.constantFrom(...names), goes: fc.boolean(), isSeen: fc.boolean() })
+    fc.assert(
+      fc.property(fc.subarray(names), fc.array(step, { maxLength: 60 }), (first, steps) => {
+        const mirror = aMirror()
+        const held = new Map(first.map((id) => [id, 1]))
+        for (const id of first) mirror.applyHost(aHost({ id, revision: 1 }))
+        mirror.snapshot(inputs)
+        for (const [index, { id, goes, isSeen }] of steps.entries()) {
+          const revision = index + 2
+          mirror.applyHost(aHost({ id, revision, status: goes ? 'TERMINATED' : 'ACTIVE' }))
+          if (goes) held.delete(id)
+          else held.set(id, revision)
+          if (!isSeen) continue
+          const shown = mirror.snapshot(inputs).hosts.map((host) => [host.id, host.revision])
+          expect(shown).toEqual([...held].sort(([one], [other]) => (one < other ? -1 : 1)))
+        }
+      }),
+    )
+  })
+
   it('shows how long a silent host has been silent', () => {
     const mirror = aMirror()
     mirror.applyHost(aHost({ id: 'h1' }))
