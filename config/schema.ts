@@ -21,6 +21,10 @@ export const settings = {
     schema: z.string().min(1).default('127.0.0.1'),
   },
   MUSTER_GRAPHQL_PORT: { doc: 'port of the embedded GraphQL endpoint', schema: port.default(8080) },
+  MUSTER_GRAPHQL_TIMING: {
+    doc: 'when the embedded endpoint tells of changes: fast, at once, or hasura, by polls each second as a real Hasura',
+    schema: z.enum(['fast', 'hasura']).default('fast'),
+  },
   MUSTER_MANAGER_PORT: { doc: "port for managers' gRPC streams", schema: port.default(7011) },
   MUSTER_MANAGER_ADVERTISE: {
     doc: 'host:port pairs that managers dial, comma-separated; the own managers’ port unless set',

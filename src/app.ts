@@ -136,6 +136,7 @@ async function startEndpoint(
     host: '127.0.0.1',
     port: config.settings.MUSTER_GRAPHQL_PORT,
     adminSecret: config.adminSecret,
+    timing: config.settings.MUSTER_GRAPHQL_TIMING,
     logger,
   })
 }

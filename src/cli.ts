@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 
+import type { GraphqlOptions } from './cli/graphql.ts'
 import { packageVersion } from './cli/package-version.ts'
 import { printError } from './cli/print-error.ts'
 import { MusterError } from './model/errors.ts'
@@ -50,9 +51,20 @@ function createProgram(): Command {
     .option('--port <port>', 'port on 127.0.0.1; 0 takes a free one', parsePort, 8080)
     .addOption(new Option('--database <url>', 'PostgreSQL to serve from').conflicts('data'))
     .option('--data <dir>', 'folder of a built-in database (default: ./data/graphql)')
-    .action(async (options: { project: string; port: number; database?: string; data?: string }) =>
-      (await import('./cli/graphql.ts')).graphql(options),
+    .addOption(
+      new Option('--timing <timing>', 'when subscriptions hear of changes: at once, or by polls each second')
+        .choices(['fast', 'hasura'])
+        .default('fast'),
     )
+    .addOption(
+      new Option(
+        '--auth-close-code <code>',
+        'what closes a socket with a wrong secret; 4400 until Hasura 2.16',
+      )
+        .choices(['4400', '4403'])
+        .default('4403'),
+    )
+    .action(async (options: GraphqlOptions) => (await import('./cli/graphql.ts')).graphql(options))
   program
     .command('token')
     .description('print a bearer token for the HTTP API')

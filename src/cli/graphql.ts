@@ -4,13 +4,17 @@ import { loadConfig, readEnvironment } from '../../config/load.ts'
 import { serveProject } from '../embedded/cli-command.ts'
 import { createLogger } from '../lib/logger.ts'
 
+export interface GraphqlOptions {
+  readonly project: string
+  readonly port: number
+  readonly database?: string
+  readonly data?: string
+  readonly timing: 'fast' | 'hasura'
+  readonly authCloseCode: '4400' | '4403'
+}
+
 /** Serve any Hasura project's folder until a signal. */
-export async function graphql(options: {
-  project: string
-  port: number
-  database?: string
-  data?: string
-}): Promise<void> {
+export async function graphql(options: GraphqlOptions): Promise<void> {
   const { DATABASE_URL: _, HASURA_GRAPHQL_ENDPOINT: __, ...environment } = readEnvironment()
   const config = loadConfig(environment, { generate: true })
   const stopping = new AbortController()
@@ -31,6 +35,8 @@ export async function graphql(options: {
       host: '127.0.0.1',
       port: options.port,
       adminSecret: config.adminSecret,
+      timing: options.timing,
+      authCloseCode: options.authCloseCode === '4400' ? 4400 : 4403,
       logger,
     },
     stopping.signal,
