@@ -1,4 +1,5 @@
 import { relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Config } from '../../config/load.ts'
 import { loadConfig, readEnvironment } from '../../config/load.ts'
@@ -8,6 +9,9 @@ import { createErrorReporter } from '../lib/error-reporter.ts'
 import { createLogger } from '../lib/logger.ts'
 import { packageVersion } from './package-version.ts'
 import { printError } from './print-error.ts'
+
+/** A start that waits for its database has this long to get to where it can be stopped, in milliseconds. */
+const startGraceMs = 3_000
 
 /**
  * Run the daemon until a signal. The first SIGINT or SIGTERM stops it cleanly, a second exits at once; local hosts and
@@ -43,7 +47,12 @@ export async function run(): Promise<void> {
   process.on('uncaughtException', onFatal)
   process.on('unhandledRejection', onFatal)
 
-  const app = await startApp({ config, environment, logger, reporter, onFatal })
+  const app = await Promise.race([
+    startApp({ config, environment, logger, reporter, onFatal }),
+    ended.then(() => sleep(startGraceMs)),
+  ])
+  // A crash at any point of the start loses nothing, so neither does this.
+  if (app === undefined) process.exit(exitCode)
   process.stdout.write(greeting(config, app))
   await ended
   await app.stop()
