@@ -66,6 +66,24 @@ function createProgram(): Command {
     )
     .action(async (options: GraphqlOptions) => (await import('./cli/graphql.ts')).graphql(options))
   program
+    .command('backup')
+    .description('write the built-in database into one file, whether or not it is in use')
+    .argument('<file>', 'such as muster.tar.gz')
+    .option('--force', 'replace the file if it exists')
+    .option('--data <dir>', 'folder of a built-in database (default: the daemon’s)')
+    .option('--endpoint <url>', 'who serves it, if it is in use (default: the daemon’s GraphQL endpoint)')
+    .action(async (file: string, options: { force?: boolean; data?: string; endpoint?: string }) =>
+      (await import('./cli/backup.ts')).backup(file, options),
+    )
+  program
+    .command('restore')
+    .description('make the built-in database from a backup, where there is none yet')
+    .argument('<file>', 'what `muster backup` wrote')
+    .option('--data <dir>', 'folder of a built-in database (default: the daemon’s)')
+    .action(async (file: string, options: { data?: string }) =>
+      (await import('./cli/backup.ts')).restore(file, options),
+    )
+  program
     .command('token')
     .description('print a bearer token for the HTTP API')
     .requiredOption('--user <user>', 'the token’s subject')

@@ -8,6 +8,7 @@ import { systemClock } from '../lib/clock.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import { MusterError } from '../model/errors.ts'
+import { packBackup } from './backup/archive.ts'
 import { readCatalog } from './catalog/introspection.ts'
 import type { Database } from './database/database.ts'
 import { SqlError } from './database/database.ts'
@@ -24,6 +25,7 @@ import { buildApi } from './schema/build-api.ts'
 import type { Api } from './schema/api-model.ts'
 import { buildSchema } from './schema/build-schema.ts'
 import { adminSecretAuthentication } from './server/authentication.ts'
+import { createBackupRoute } from './server/backup-route.ts'
 import type { Role } from './server/graphql-service.ts'
 import { createGraphqlService } from './server/graphql-service.ts'
 import { createHttpServer, graphqlPath, listen } from './server/http-server.ts'
@@ -102,7 +104,8 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
 
     const authenticate = adminSecretAuthentication(options.adminSecret)
     const service = createGraphqlService({ roleOf: ({ role }) => roleOf(role), live, logger })
-    const server = createHttpServer({ authenticate, service, logger })
+    const backUp = createBackupRoute(authenticate, () => packBackup(database))
+    const server = createHttpServer({ authenticate, service, backUp, logger })
     const { authCloseCode = 4403 } = options
     const sockets = acceptSockets(server, { authenticate, service, clock, authCloseCode })
     const port = await listen(server, host, options.port)

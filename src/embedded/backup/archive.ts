@@ -46,7 +46,8 @@ export async function unpackBackup(
 ): Promise<void> {
   const unpacked = unpackTar(folder, {
     strip: 1,
-    filter: ({ name, type }) => name.split('/')[0] === root && (type === 'file' || type === 'directory'),
+    // A database holds nothing else, and a link could lead elsewhere.
+    filter: ({ type }) => type === 'file' || type === 'directory',
     fmode: 0o600,
     dmode: 0o700,
   })

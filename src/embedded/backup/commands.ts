@@ -1,6 +1,5 @@
 /** What `npx muster backup` and `npx muster restore` do. */
 import { Readable, Transform } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
 
 import type { Clock } from '../../lib/clock.ts'
 import type { Logger } from '../../lib/logger.ts'
@@ -49,9 +48,7 @@ export async function backUp(options: BackupOptions): Promise<void> {
 
 /** @throws MusterError `invalid-request`, `data-directory-locked`, `data-directory-unusable` */
 export async function restore({ file, dataDir, clock, progress, signal }: Common): Promise<void> {
-  await fillDataDirectory(dataDir, clock, (folder) =>
-    unpackBackup(file, folder, counting(progress), signal),
-  )
+  await fillDataDirectory(dataDir, clock, (folder) => unpackBackup(file, folder, counting(progress), signal))
 }
 
 interface Source {
@@ -90,7 +87,7 @@ async function askEndpoint(options: BackupOptions, locked: MusterError): Promise
     const words = (await response.text()).slice(0, 500)
     throw new MusterError('unavailable', `${url.href} makes no backup (HTTP ${response.status}): ${words}`)
   }
-  return Readable.fromWeb(body as ReadableStream)
+  return Readable.fromWeb(body)
 }
 
 /** Passes bytes on and tells how many there have been. */

@@ -2,6 +2,7 @@
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Readable, pipeline } from 'node:stream'
 
 import type { Logger } from '../../lib/logger.ts'
 import { MusterError } from '../../model/errors.ts'
@@ -9,6 +10,8 @@ import { HasuraError } from '../execution/hasura-error.ts'
 import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
 import { parseExactJson } from '../schema/exact-json.ts'
 import type { Authenticate } from './authentication.ts'
+import type { BackUp } from './backup-route.ts'
+import { backupPath } from './backup-route.ts'
 import type { GraphqlService } from './graphql-service.ts'
 import { errorText } from './graphql-service.ts'
 
@@ -20,16 +23,17 @@ const version = JSON.stringify({ server_type: 'ce', version: 'v2.48.0-muster' })
 export interface HttpOptions {
   readonly authenticate: Authenticate
   readonly service: GraphqlService
+  readonly backUp: BackUp
   readonly logger: Logger
 }
 
 interface Answer {
   readonly status: number
-  readonly body: string
+  readonly body: string | Readable
   readonly type?: string
 }
 
-export function createHttpServer({ authenticate, service, logger }: HttpOptions): Server {
+export function createHttpServer({ authenticate, service, backUp, logger }: HttpOptions): Server {
   const graphql = async (request: IncomingMessage): Promise<Answer> => {
     try {
       const session = authenticate(request.headers)
@@ -46,9 +50,18 @@ export function createHttpServer({ authenticate, service, logger }: HttpOptions)
       return { status: 200, body: errorText(hasuraErrorOf(error)) }
     }
   }
+  const backup = async (request: IncomingMessage): Promise<Answer> => {
+    try {
+      return { status: 200, body: await backUp(request), type: 'application/gzip' }
+    } catch (error) {
+      if (!(error instanceof HasuraError)) logger.error({ err: error }, 'a backup failed')
+      return { status: 400, body: errorText(hasuraErrorOf(error)) }
+    }
+  }
   const answer = async (request: IncomingMessage): Promise<Answer> => {
     const path = request.url?.split('?')[0]
     if (path === graphqlPath && request.method === 'POST') return await graphql(request)
+    if (path === backupPath && request.method === 'POST') return await backup(request)
     if (path === '/healthz') return { status: 200, body: 'OK', type: 'text/plain; charset=utf-8' }
     if (path === '/v1/version') return { status: 200, body: version }
     return {
@@ -86,14 +99,20 @@ async function readBody(request: IncomingMessage): Promise<string | undefined> {
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
-  const body = Buffer.from(answer.body)
+  if (answer.body instanceof Readable) {
+    response.writeHead(answer.status, { 'content-type': answer.type })
+    // One that breaks ends the connection without its last chunk, so that nobody takes it for whole.
+    pipeline(answer.body, response, () => undefined)
+    return
+  }
   response.writeHead(answer.status, {
     'content-type': answer.type ?? 'application/json; charset=utf-8',
-    'content-length': body.length,
+    'content-length': Buffer.byteLength(answer.body),
     // What is left of a body that was not read would be taken for the next request.
     ...(request.complete || request.method === 'GET' ? {} : { connection: 'close' }),
   })
-  response.end(body)
+  // As a string, so that it leaves in one piece with the headers.
+  response.end(answer.body)
 }
 
 /** Gives the port. @throws MusterError `port-in-use` */

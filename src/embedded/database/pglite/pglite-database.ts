@@ -72,7 +72,9 @@ export async function openPgliteDatabase(options: PgliteOptions): Promise<Databa
           hasCopy = false
         }
         try {
-          await turns.exclusive(() => copyDatabaseFiles(session, databasePath, copyPath))
+          await turns.exclusive(async () => {
+            await copyDatabaseFiles(sessionOn(await keeper.current()), databasePath, copyPath)
+          })
           return { directory: copyPath, remove }
         } catch (error) {
           await remove()
