@@ -32,6 +32,7 @@ export interface Config {
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
+const strongLength = 32
 const projectDir = resolve(import.meta.dirname, '..')
 
 /** The process's environment over `.env` of the working directory. */
@@ -92,7 +93,7 @@ export function loadConfig(environment: Environment, options: { generate: boolea
     fleetKey: secrets.values['fleet-key'],
     secretsDir: secrets.directory,
     seedFile: seedFileOf(complete, database),
-    warnings: unknownVariables(environment),
+    warnings: [...unknownVariables(environment), ...weakSecrets(complete)],
   }
 }
 
@@ -119,6 +120,14 @@ function unknownVariables(environment: Environment): readonly string[] {
   return Object.keys(environment)
     .filter((name) => name.startsWith('MUSTER_') && !(name in settings) && name !== 'MUSTER_CONFIG')
     .map((name) => `${name}: no such setting; ${suggestion(name)}`)
+}
+
+/** Said, not refused: a trial must not fail for it, and whoever runs a fleet is told at each start. */
+function weakSecrets(complete: Settings): readonly string[] {
+  const names = ['HASURA_GRAPHQL_ADMIN_SECRET', 'MUSTER_JWT_SECRET', 'MUSTER_FLEET_KEY'] as const
+  return names
+    .filter((name) => (complete[name]?.length ?? strongLength) < strongLength)
+    .map((name) => `${name}: shorter than ${strongLength} characters, so it may be guessed`)
 }
 
 function suggestion(name: string): string {

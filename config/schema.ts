@@ -48,19 +48,19 @@ export const settings = {
   },
   HASURA_GRAPHQL_ADMIN_SECRET: {
     doc: 'admin secret of the GraphQL endpoint and of this API; generated on the built-in database',
-    schema: secret(8).optional(),
+    schema: secret(1).optional(),
   },
   MUSTER_JWT_SECRET: {
-    doc: "HS256 key of users' tokens, at least 32 characters; generated on the built-in database",
-    schema: secret(32).optional(),
+    doc: "HS256 key of users' tokens, 32 characters or more; generated on the built-in database",
+    schema: secret(1).optional(),
   },
   MUSTER_JWKS_URL: {
     doc: "key set of users' tokens, instead of MUSTER_JWT_SECRET",
     schema: url(['https:', 'http:']).optional(),
   },
   MUSTER_FLEET_KEY: {
-    doc: 'launch tokens are derived from it, at least 32 characters; generated on the built-in database',
-    schema: secret(32).optional(),
+    doc: 'launch tokens are derived from it, 32 characters or more; generated on the built-in database',
+    schema: secret(1).optional(),
   },
   MUSTER_HOOK_SECRET: {
     doc: 'secret of the webhooks that a Hasura calls (docs/hasura.md), at least 32 characters; two, comma-separated, while one replaces the other; without it there are no webhooks',

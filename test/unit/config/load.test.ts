@@ -88,6 +88,11 @@ describe('loadConfig', () => {
     expect(config.warnings[0]).toMatch(/MUSTER_HEARTBEATS: no such setting; did you mean MUSTER_HEARTBEAT_S/)
   })
 
+  it('warns of secrets that may be guessed', () => {
+    const config = loadConfig({ MUSTER_DATA_DIR: dataDir, MUSTER_JWT_SECRET: 'short' }, { generate: true })
+    expect(config.warnings).toEqual([expect.stringMatching(/^MUSTER_JWT_SECRET: shorter than 32/)])
+  })
+
   it('says which folder it cannot use', () => {
     writeFileSync(join(dataDir, 'file'), '')
     expect(() => loadConfig({ MUSTER_DATA_DIR: join(dataDir, 'file') }, { generate: true })).toThrow(
