@@ -12,7 +12,7 @@ import type { Clock } from '../lib/clock.ts'
 import { MusterError } from '../model/errors.ts'
 import { plainText } from './validation.ts'
 
-/** HS256 with a secret of at least 32 characters, or a key set. */
+/** HS256 with a secret, or a key set. */
 export type TokenKey = { readonly secret: string } | { readonly jwksUrl: string }
 
 export interface Claims {
