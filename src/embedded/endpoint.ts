@@ -110,9 +110,9 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
     const sockets = acceptSockets(server, { authenticate, service, clock, authCloseCode })
     const port = await listen(server, host, options.port)
     closers.push(async () => {
+      await sockets.stop()
       // Requests under way are answered; connections without one are closed, and so is what does not end.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      sockets.stop()
       server.closeIdleConnections()
       const cancel = clock.after(drainMs, () => server.closeAllConnections())
       await closed

@@ -1,14 +1,19 @@
 /** Whether a document fits a schema, told in Hasura's words. */
-import { NoUnusedFragmentsRule, NoUnusedVariablesRule, specifiedRules, validate } from 'graphql'
+import {
+  NoUnusedFragmentsRule,
+  NoUnusedVariablesRule,
+  SingleFieldSubscriptionsRule,
+  specifiedRules,
+  validate,
+} from 'graphql'
 import type { DocumentNode, GraphQLSchema, GraphQLError } from 'graphql'
 
 import { HasuraError } from './hasura-error.ts'
 import { pathOf } from './request-path.ts'
 
-/** Hasura does not mind what is defined and not used. */
-const rules = specifiedRules.filter(
-  (rule) => rule !== NoUnusedFragmentsRule && rule !== NoUnusedVariablesRule,
-)
+/** Hasura does not mind what is defined and not used, and has its own words for a subscription to several things. */
+const left: readonly unknown[] = [NoUnusedFragmentsRule, NoUnusedVariablesRule, SingleFieldSubscriptionsRule]
+const rules = specifiedRules.filter((rule) => !left.includes(rule))
 
 /** graphql-js's words and Hasura's: `$1`… are the names in them. */
 const translations: readonly (readonly [RegExp, string, suffix?: string])[] = [

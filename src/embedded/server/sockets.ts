@@ -3,7 +3,9 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 
 import { WebSocketServer } from 'ws'
+import type { WebSocket } from 'ws'
 
+import type { Clock } from '../../lib/clock.ts'
 import { apolloWs } from './apollo-ws.ts'
 import { graphqlPath } from './http-server.ts'
 import type { SocketOptions } from './socket-connection.ts'
@@ -11,8 +13,8 @@ import { serveSocket } from './socket-connection.ts'
 import { transportWs } from './transport-ws.ts'
 
 export interface Sockets {
-  /** Refuses newcomers at once and closes what is open. */
-  stop(): void
+  /** Refuses newcomers from now on, and resolves once those that were open are closed. */
+  stop(): Promise<void>
 }
 
 export interface SocketsOptions extends SocketOptions {
@@ -47,16 +49,22 @@ export function acceptSockets(server: Server, { authCloseCode, ...options }: Soc
     }
   })
   return {
-    stop: () => {
+    stop: async () => {
       isStopping = true
-      for (const socket of sockets.clients) {
-        // "The service restarts": good clients come again.
-        socket.close(1012, 'shutting server down')
-        // A peer that never answers the close would hold up the stop.
-        options.clock.after(closingMs, () => socket.terminate())
-      }
+      const closed = Array.from(sockets.clients, (socket) => closeForRestart(socket, options.clock))
+      await Promise.all(closed)
     },
   }
+}
+
+/** "The service restarts": good clients come again. A peer that never answers the close would hold up the stop. */
+async function closeForRestart(socket: WebSocket, clock: Clock): Promise<void> {
+  if (socket.readyState === socket.CLOSED) return
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  socket.close(1012, 'shutting server down')
+  const cancel = clock.after(closingMs, () => socket.terminate())
+  await closed
+  cancel()
 }
 
 /**
