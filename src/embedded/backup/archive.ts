@@ -5,8 +5,8 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Readable, Transform } from 'node:stream'
-import { pipeline } from 'node:stream'
+import type { Readable } from 'node:stream'
+import { pipeline, Transform } from 'node:stream'
 import { pipeline as pipelineDone } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
 
@@ -25,7 +25,14 @@ export async function packBackup(database: Database): Promise<Readable> {
   if (database.copyFiles === undefined) throw new MusterError('invalid-request', useServersTools)
   const copy = await database.copyFiles()
   const files = packTar([{ type: 'directory', source: copy.directory, target: root }])
-  return pipeline(files, createGzip(), () => {
+  const last = new Transform({
+    transform: (chunk, _encoding, done) => done(undefined, chunk),
+    // Whoever has the last byte may ask for the next backup.
+    flush: (done) => {
+      copy.remove().then(() => done(), done)
+    },
+  })
+  return pipeline(files, createGzip(), last, () => {
     copy.remove().catch(() => undefined)
   })
 }

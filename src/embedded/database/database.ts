@@ -36,6 +36,7 @@ export interface Database {
 
 export interface FilesCopy {
   readonly directory: string
+  /** Once; further calls do nothing. */
   remove(): Promise<void>
 }
 

@@ -67,10 +67,9 @@ export async function openPgliteDatabase(options: PgliteOptions): Promise<Databa
       copyFiles: async () => {
         if (hasCopy) throw new MusterError('conflict', 'another backup of this database is under way')
         hasCopy = true
-        const remove = async (): Promise<void> => {
-          await rm(copyPath, { recursive: true, force: true })
-          hasCopy = false
-        }
+        let removed: Promise<void> | undefined
+        const remove = (): Promise<void> =>
+          (removed ??= rm(copyPath, { recursive: true, force: true }).finally(() => (hasCopy = false)))
         try {
           await turns.exclusive(async () => {
             await copyDatabaseFiles(sessionOn(await keeper.current()), databasePath, copyPath)
