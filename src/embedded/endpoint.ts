@@ -14,21 +14,19 @@ import type { Database } from './database/database.ts'
 import { SqlError } from './database/database.ts'
 import { openPgliteDatabase } from './database/pglite/pglite-database.ts'
 import { createPostgresDatabase } from './database/postgres-database.ts'
-import { createExecutor } from './execution/executor.ts'
-import { adminRole } from './execution/session.ts'
 import { installChangeTriggers } from './live/change-triggers.ts'
 import { startLiveQueries } from './live/live-queries.ts'
 import type { Timing } from './live/timing.ts'
 import { readProject } from './project/metadata.ts'
 import { migrate } from './project/migrations.ts'
 import { buildApi } from './schema/build-api.ts'
-import type { Api } from './schema/api-model.ts'
-import { buildSchema } from './schema/build-schema.ts'
-import { adminSecretAuthentication } from './server/authentication.ts'
+import { installRowChecks } from './sql/check-sql.ts'
+import { createAuthentication } from './server/authentication.ts'
 import { createBackupRoute } from './server/backup-route.ts'
-import type { Role } from './server/graphql-service.ts'
 import { createGraphqlService } from './server/graphql-service.ts'
 import { createHttpServer, graphqlPath, listen } from './server/http-server.ts'
+import { readJwtOptions } from './server/jwt-options.ts'
+import { createRoles } from './server/roles.ts'
 import { acceptSockets } from './server/sockets.ts'
 
 export type DatabaseChoice =
@@ -44,6 +42,10 @@ export interface EmbeddedOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly adminSecret: string
+  /** How users' tokens are checked: JSON, as in HASURA_GRAPHQL_JWT_SECRET. Without it only the secret counts. */
+  readonly jwt?: string
+  /** The role of requests with neither secret nor token, which are refused without it. */
+  readonly unauthorizedRole?: string
   readonly logger: Logger
   readonly clock?: Clock
   /** Write bigint, numeric and float8 as text, as HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES does. Default false. */
@@ -83,6 +85,7 @@ const drainMs = 5_000
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedEndpoint> {
   const { logger, clock = systemClock, host = '127.0.0.1' } = options
+  const jwt = options.jwt === undefined ? undefined : readJwtOptions(options.jwt)
   const project = await readProject(options.projectDir)
   if (project.ignored.length > 0)
     logger.warn({ ignored: project.ignored }, 'the project has parts that are not served')
@@ -98,12 +101,14 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
       functions: project.functions.map(({ function: name }) => name),
     })
     await installChangeTriggers(database, catalog)
-    const roleOf = createRoles(buildApi(project, catalog), database, options.stringifyNumerics ?? false)
+    await installRowChecks(database)
+    const { stringifyNumerics = false, adminSecret, unauthorizedRole } = options
+    const roleOf = createRoles({ project, api: buildApi(project, catalog), database, stringifyNumerics })
     const live = await startLiveQueries({ database, clock, logger, timing: options.timing ?? 'fast' })
     closers.push(() => live.stop())
 
-    const authenticate = adminSecretAuthentication(options.adminSecret)
-    const service = createGraphqlService({ roleOf: ({ role }) => roleOf(role), live, logger })
+    const authenticate = createAuthentication({ adminSecret, jwt, unauthorizedRole, clock })
+    const service = createGraphqlService({ roleOf, live, logger })
     const backUp = createBackupRoute(authenticate, () => packBackup(database))
     const server = createHttpServer({ authenticate, service, backUp, logger })
     const { authCloseCode = 4403 } = options
@@ -170,15 +175,4 @@ function toStartError(error: unknown): unknown {
   return new MusterError('database-refused', `the database refuses: ${error.message} (${error.sqlState})`, {
     cause: error,
   })
-}
-
-/** Each role's schema is built when it first asks. */
-function createRoles(api: Api, database: Database, stringifyNumerics: boolean): (role: string) => Role {
-  const build = (of: Api): Role => {
-    const roleSchema = buildSchema(of)
-    return { roleSchema, executor: createExecutor({ database, roleSchema, stringifyNumerics }) }
-  }
-  const admin = build(api)
-  let nobody: Role | undefined
-  return (role) => (role === adminRole ? admin : (nobody ??= build({ tables: [], functions: [] })))
 }

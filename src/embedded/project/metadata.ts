@@ -1,13 +1,14 @@
 /**
  * A Hasura project's metadata (config v3), as far as it is served: tracked tables and functions with their names and
- * relationships. What a project has beyond that is named in `ignored`, so that its owner is told.
+ * relationships, and roles' permissions. What a project has beyond that is named in `ignored`, so that its owner is told.
  */
 import { access } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { z } from 'zod'
 
-import { check, invalid, readYaml } from './yaml-file.ts'
+import { tablePermissions } from './permissions.ts'
+import { check, fileOf, invalid, readYaml } from './yaml-file.ts'
 
 const name = z.string().min(1)
 /** `{name, schema}`; a bare name is in schema `public`. */
@@ -19,6 +20,7 @@ const qualifiedName = z.union([
 const manualConfiguration = z.object({
   remote_table: qualifiedName,
   column_mapping: z.record(name, name),
+  insertion_order: z.enum(['before_parent', 'after_parent']).nullish(),
 })
 const columnList = z.union([name.transform((column) => [column]), z.array(name).min(1)])
 const columnsOfTable = z.union([
@@ -49,6 +51,7 @@ const trackedTable = z.object({
   object_relationships: z.array(objectRelationship).default([]),
   array_relationships: z.array(arrayRelationship).default([]),
   event_triggers: z.array(z.unknown()).optional(),
+  ...tablePermissions,
   configuration: z
     .object({
       custom_name: name.optional(),
@@ -60,6 +63,7 @@ const trackedTable = z.object({
 })
 const trackedFunction = z.object({
   function: qualifiedName,
+  permissions: z.array(z.object({ role: name })).default([]),
   configuration: z
     .object({
       exposed_as: z.enum(['query', 'mutation']).optional(),
@@ -81,7 +85,10 @@ const projectConfig = z.object({
 })
 
 export type QualifiedName = z.output<typeof qualifiedName>
-export type TrackedTable = z.output<typeof trackedTable>
+export type TrackedTable = z.output<typeof trackedTable> & {
+  /** Where it is written. */
+  readonly file?: string
+}
 export type TrackedFunction = z.output<typeof trackedFunction>
 export type ObjectRelationship = z.output<typeof objectRelationship>
 export type ArrayRelationship = z.output<typeof arrayRelationship>
@@ -101,6 +108,7 @@ const unserved = [
   'cron_triggers',
   'rest_endpoints',
   'query_collections',
+  'inherited_roles',
 ] as const
 
 /** @throws MusterError `config-invalid` that names the file at fault. */
@@ -109,13 +117,17 @@ export async function readProject(directory: string): Promise<Project> {
   const config = check(projectConfig, await readYaml(configPath), configPath)
   const metadata = join(directory, config.metadata_directory)
   const path = join(metadata, 'databases', 'databases.yaml')
-  const databases = check(z.array(database), await readYaml(path), path)
+  const content = await readYaml(path)
+  const databases = check(z.array(database), content, path)
   const [served, ...others] = databases
   if (served === undefined || others.length > 0 || served.kind !== 'postgres') {
     throw invalid(path, ['one database of kind postgres is served: there must be exactly one'])
   }
   return {
-    tables: served.tables,
+    tables: served.tables.map((table, place) => ({
+      ...table,
+      file: fileOf(content, [0, 'tables', place], path),
+    })),
     functions: served.functions,
     migrationsDirectory: join(directory, config.migrations_directory, served.name),
     ignored: [...(await findUnserved(metadata)), ...tablesWithTriggers(served.tables)],

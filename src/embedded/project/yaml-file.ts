@@ -12,6 +12,8 @@ import { MusterError } from '../../model/errors.ts'
 
 const include = /^!include\s+(.+)$/
 const deepest = 20
+/** What each file held, so that faults are told of the file that has them. */
+const files = new WeakMap<object, string>()
 
 /** A value with all its inclusions replaced. @throws MusterError `config-invalid` that names the file. */
 export async function readYaml(path: string, depth = 0): Promise<unknown> {
@@ -28,7 +30,10 @@ export async function readYaml(path: string, depth = 0): Promise<unknown> {
   } catch (error) {
     throw invalid(path, [error instanceof Error ? error.message : String(error)])
   }
-  return await expand(value, path, depth)
+  const expanded = await expand(value, path, depth)
+  // What is nothing but an inclusion is the included file's.
+  if (typeof expanded === 'object' && expanded !== null && !files.has(expanded)) files.set(expanded, path)
+  return expanded
 }
 
 async function expand(value: unknown, path: string, depth: number): Promise<unknown> {
@@ -54,10 +59,24 @@ export function check<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
-  throw invalid(
-    path,
-    parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
-  )
+  const faults = parsed.error.issues.map((issue) => {
+    const file = fileOf(value, issue.path, path)
+    const place = `${issue.path.join('.')}: ${issue.message}`
+    return file === path ? place : `${file}: ${place}`
+  })
+  throw invalid(path, faults)
+}
+
+/** The file that holds what stands at `place` in a value that `readYaml` gave. */
+export function fileOf(value: unknown, place: readonly PropertyKey[], path: string): string {
+  let file = path
+  let at = value
+  for (const key of [undefined, ...place]) {
+    if (key !== undefined) at = (at as Readonly<Record<PropertyKey, unknown>>)[key]
+    if (typeof at !== 'object' || at === null) break
+    file = files.get(at) ?? file
+  }
+  return file
 }
 
 export function invalid(path: string, faults: readonly string[]): MusterError {

@@ -139,7 +139,13 @@ function fullAccess(table: Table, columns: readonly ApiColumn[]): TableAccess {
   }
 }
 
-const allRoots = new Set(['select', 'select_by_pk', 'select_aggregate', 'select_stream'])
+/** As the metadata calls the root fields that read. */
+export const allRoots: ReadonlySet<string> = new Set([
+  'select',
+  'select_by_pk',
+  'select_aggregate',
+  'select_stream',
+])
 
 /** A name of schema `public` stands alone; others bear their schema. */
 const defaultName = ({ schema, name }: QualifiedName): string =>

@@ -15,7 +15,7 @@ export type BackUp = (request: IncomingMessage) => Promise<Readable>
 /** `pack` gives a backup's bytes. @throws see `packBackup` */
 export function createBackupRoute(authenticate: Authenticate, pack: () => Promise<Readable>): BackUp {
   return async (request) => {
-    const session = authenticate(request.headers)
+    const session = await authenticate(request.headers)
     if (session.role !== adminRole) {
       throw new HasuraError('access-denied', 'restricted access : admin only')
     }

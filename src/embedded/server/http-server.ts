@@ -36,7 +36,7 @@ interface Answer {
 export function createHttpServer({ authenticate, service, backUp, logger }: HttpOptions): Server {
   const graphql = async (request: IncomingMessage): Promise<Answer> => {
     try {
-      const session = authenticate(request.headers)
+      const session = await authenticate(request.headers)
       const text = await readBody(request)
       if (text === undefined) {
         const error = new HasuraError('bad-request', 'the request body is larger than 4 MiB')

@@ -10,7 +10,8 @@ import type { WebSocket } from 'ws'
 import type { Clock } from '../../lib/clock.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { Session } from '../execution/session.ts'
-import type { Authenticate, Headers } from './authentication.ts'
+import type { Authenticate } from './authentication.ts'
+import type { Headers } from './headers.ts'
 import type { ClientMessage } from './client-message.ts'
 import { readClientMessage } from './client-message.ts'
 import type { GraphqlService } from './graphql-service.ts'
@@ -74,7 +75,7 @@ export function serveSocket(
     let by: Session
     try {
       const headers = { ...upgradeHeaders, ...headersOf(payload) }
-      by = await Promise.resolve().then(() => authenticate(headers))
+      by = await authenticate(headers)
     } catch (error) {
       close(protocol.unauthorized(service.refusalOf(error)))
       return

@@ -21,6 +21,7 @@ describe('a project', () => {
     ])
     expect(project.functions).toContainEqual({
       function: { name: 'lend', schema: 'shop' },
+      permissions: [],
       configuration: { exposed_as: 'mutation' },
     })
     expect(project.migrationsDirectory).toMatch(/library-project\/migrations\/default$/)

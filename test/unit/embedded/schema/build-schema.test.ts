@@ -16,6 +16,10 @@ const tracked = (name: string, { configuration, ...overrides }: Overrides = {}):
   table: { schema: 'public', name },
   object_relationships: [],
   array_relationships: [],
+  select_permissions: [],
+  insert_permissions: [],
+  update_permissions: [],
+  delete_permissions: [],
   configuration: { custom_root_fields: {}, custom_column_names: {}, column_config: {}, ...configuration },
   ...overrides,
 })
