@@ -11,11 +11,12 @@ import type { LaunchCalled } from './support/recording-provider.ts'
 import { recordingProvider } from './support/recording-provider.ts'
 import { machineMs, percentile } from './support/statistics.ts'
 
-const warmUps = 60
+const warmUps = 100
 const samples = 400
 /** What a launch leaves to be stored must not meet the next sample. */
 const restMs = 20
-const regionId = 'bench/latency'
+/** In turn, so that no region grows much while it is measured. */
+const regionIds = Array.from({ length: 10 }, (_, index) => `bench/latency-${index}`)
 
 const bareSchema = `
 create schema bare;
@@ -36,14 +37,16 @@ export const latency: Benchmark = {
     const database = await createBenchDatabase(context.clusterUrl)
     const closers: (() => Promise<unknown>)[] = [() => database.drop()]
     try {
-      await seedFleet(database, {
-        regionId,
-        provider: recordingProvider,
-        hosts: 0,
-        agentsPerHost: 0,
-        targetFreeAgents: 0,
-        minHosts: 0,
-      })
+      for (const regionId of regionIds) {
+        await seedFleet(database, {
+          regionId,
+          provider: recordingProvider,
+          hosts: 0,
+          agentsPerHost: 0,
+          targetFreeAgents: 0,
+          minHosts: 0,
+        })
+      }
       await database.sql(bareSchema)
       return await measure(context, database.url, closers)
     } finally {
@@ -69,29 +72,31 @@ async function measure(
   daemon.onMessage((message) => launched((message as LaunchCalled).at))
 
   /** A larger buffer each time: one launch of one host. */
-  const update = async (schema: 'fleet' | 'bare'): Promise<number> => {
+  const update = async (schema: 'fleet' | 'bare', sample: number): Promise<number> => {
     const sentAt = machineMs()
     await client.query({
       name: schema,
       text: `update ${schema}.regions set target_free_agents = target_free_agents + 1 where id = $1`,
-      values: [regionId],
+      values: [regionIds.at(sample % regionIds.length)],
     })
     return sentAt
   }
-  const throughMuster = async (): Promise<number> => {
+  const throughMuster = async (sample: number): Promise<number> => {
     const called = new Promise<number>((resolve) => (launched = resolve))
-    return -(await update('fleet')) + (await called)
+    return -(await update('fleet', sample)) + (await called)
   }
-  const throughBare = async (): Promise<number> => {
+  const throughBare = async (sample: number): Promise<number> => {
     const called = bare.call<number>('next')
-    return -(await update('bare')) + (await called)
+    return -(await update('bare', sample)) + (await called)
   }
 
   const ours: number[] = []
   const theirs: number[] = []
   context.progress(`${samples} updates, and as many bare ones between them`)
   for (let sample = -warmUps; sample < samples; sample += 1) {
-    const [our, their] = [await throughMuster(), await sleep(restMs).then(throughBare)]
+    const our = await throughMuster(sample)
+    await sleep(restMs)
+    const their = await throughBare(sample)
     if (sample >= 0) {
       ours.push(our)
       theirs.push(their)

@@ -17,7 +17,10 @@ export function createHandler(): HostHandler {
       return { cloudIds: Array.from({ length: count }, (_, index) => `${launchId}-${index}`) }
     },
     // No machine is listed: the sweep that would miss them is put off for a day.
-    list: () => AsyncIterator.prototype,
+    async *list() {
+      await Promise.resolve()
+      yield* []
+    },
     terminate: async (cloudIds) => new Map(cloudIds.map((id) => [id, 'gone'])),
   }
 }
