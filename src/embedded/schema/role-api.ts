@@ -56,8 +56,7 @@ export function buildRoleApi(project: Project, admin: Api, who: RoleName): Api {
       if (target?.access.select === undefined) continue
       // What the target's filter leaves out is missing here too.
       const isNullable = relationship.isNullable || !isEveryRow(target.access.select.filter)
-      const { name, kind, on, insertsAfter } = relationship
-      relationships.set(name, { name, kind, on, target, isNullable, insertsAfter })
+      relationships.set(relationship.name, { ...relationship, target, isNullable })
     }
   }
   if (faults.length > 0) {
