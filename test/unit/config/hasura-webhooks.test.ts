@@ -1,9 +1,14 @@
-/** config/hasura-webhooks is config/hasura with triggers: nothing less, nothing else. */
+/** config/hasura-webhooks is config/hasura with triggers: nothing less, nothing else. `vitest -u` makes it anew. */
 import { expect, it } from 'vitest'
+import { stringify } from 'yaml'
 import { z } from 'zod'
 
 import { readProject } from '../../../src/embedded/project/metadata.ts'
 import { check, readYaml } from '../../../src/embedded/project/yaml-file.ts'
+
+const made = 'config/hasura-webhooks/metadata/databases/databases.yaml'
+const header =
+  '# Made of config/hasura and event_triggers.yaml by test/unit/config/hasura-webhooks.test.ts: do not edit.\n'
 
 const operation = z.strictObject({
   columns: z.union([z.literal('*'), z.array(z.string())]),
@@ -27,43 +32,39 @@ const trigger = z.strictObject({
   ]),
   retry_conf: z.strictObject({ num_retries: z.int(), interval_sec: z.int(), timeout_sec: z.int() }),
 })
+const triggers = z.record(z.string(), z.array(trigger))
 const databases = z.tuple([
   z.looseObject({
-    tables: z.array(
-      z.looseObject({
-        table: z.object({ name: z.string() }),
-        event_triggers: z.array(z.unknown()).optional(),
-      }),
-    ),
+    tables: z.array(z.looseObject({ table: z.object({ name: z.string(), schema: z.string() }) })),
   }),
 ])
-const read = async (project: string) => {
-  const path = `config/${project}/metadata/databases/databases.yaml`
-  return check(databases, await readYaml(path), path)[0]
-}
+const read = async <Schema extends z.ZodType>(schema: Schema, path: string) =>
+  check(schema, await readYaml(path), path)
 
-it('is like config/hasura, but for its triggers (copy what differs from there)', async () => {
-  const withTriggers = await read('hasura-webhooks')
-  const tables = withTriggers.tables.map(({ event_triggers: _, ...table }) => table)
-  expect({ ...withTriggers, tables }).toEqual(await read('hasura'))
+it('is made of config/hasura and its triggers', async () => {
+  const [base] = await read(databases, 'config/hasura/metadata/databases/databases.yaml')
+  const byTable = new Map(Object.entries(await read(triggers, 'config/hasura-webhooks/event_triggers.yaml')))
+  const tables = base.tables.map((table) => {
+    const found = byTable.get(`${table.table.schema}.${table.table.name}`)
+    return found === undefined ? table : { ...table, event_triggers: found }
+  })
+  const { name, kind, configuration, ...rest } = base
+  const text =
+    header + stringify([{ name, kind, configuration, ...rest, tables }], { aliasDuplicateObjects: false })
+  await expect(text).toMatchFileSnapshot(`../../../${made}`)
 })
 
-it('calls the webhook for regions, images and hosts, with nothing of the row but its key', async () => {
-  const found = (await read('hasura-webhooks')).tables.flatMap(({ table, event_triggers: given = [] }) =>
-    z
-      .array(trigger)
-      .parse(given)
-      .map(({ name, definition }) => ({ table: table.name, name, updates: definition.update.columns })),
-  )
-  expect(found).toEqual([
-    { table: 'hosts', name: 'muster_hosts', updates: ['revision'] },
-    { table: 'images', name: 'muster_images', updates: ['revision'] },
-    // Not `turn` and `revision`: every turn writes them.
-    {
-      table: 'regions',
-      name: 'muster_regions',
-      updates: expect.not.arrayContaining(['turn', 'revision', 'updated_at']) as unknown,
-    },
+it('calls the webhook for what people change, not for what the daemon writes at every turn or minute', async () => {
+  const found = await read(triggers, 'config/hasura-webhooks/event_triggers.yaml')
+  const updates = Object.entries(found).map(([table, [one]]) => [
+    table,
+    one?.name,
+    one?.definition.update.columns,
+  ])
+  expect(updates).toEqual([
+    ['fleet.hosts', 'muster_hosts', ['revision']],
+    ['fleet.images', 'muster_images', ['revision']],
+    ['fleet.regions', 'muster_regions', expect.not.arrayContaining(['turn', 'revision', 'updated_at'])],
   ])
 })
 
