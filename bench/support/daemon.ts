@@ -1,6 +1,5 @@
 /** The real daemon in a process of its own, on a benchmark's database. */
 import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,6 +25,8 @@ export async function startBenchDaemon(
   { profileDir }: BenchContext,
 ): Promise<BenchDaemon> {
   const directory = mkdtempSync(join(tmpdir(), 'muster-bench-'))
+  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
+  process.once('exit', removeDirectory)
   const [api, graphql, managers] = [await freePort(), await freePort(), await freePort()]
   const logPath = join(directory, 'log')
   const log = openSync(logPath, 'w')
@@ -49,33 +50,21 @@ export async function startBenchDaemon(
     stdio: ['ignore', 'ignore', log, 'ipc'],
   })
   closeSync(log)
-  keepTrackOf(child)
-  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
-  const stop = async (): Promise<void> => {
-    if (!hasEnded()) {
-      const ended = once(child, 'exit')
-      child.kill('SIGTERM')
-      await ended
-    }
-    rmSync(directory, { recursive: true, force: true })
-  }
+  const end = keepTrackOf(child, 'the daemon', () => readFileSync(logPath, 'utf8').slice(-3_000))
   const apiUrl = `http://127.0.0.1:${api}`
-  try {
-    await eventually(async () => hasEnded() || (await fetch(`${apiUrl}/readyz`)).ok, {
-      timeoutMs: 60_000,
-      everyMs: 50,
-      what: 'the daemon is ready',
-    })
-    if (hasEnded()) throw new Error('the daemon ended')
-  } catch (error) {
-    const lines = readFileSync(logPath, 'utf8').slice(-3_000)
-    await stop()
-    throw new Error(`no daemon to measure:\n${lines}`, { cause: error })
-  }
+  await eventually(async () => (await fetch(`${apiUrl}/readyz`)).ok, {
+    timeoutMs: 60_000,
+    everyMs: 50,
+    what: 'the daemon is ready',
+  })
   return {
     apiUrl,
     managerPort: managers,
     onMessage: (listener) => void child.on('message', listener),
-    stop,
+    stop: async () => {
+      await end('SIGTERM')
+      process.off('exit', removeDirectory)
+      removeDirectory()
+    },
   }
 }

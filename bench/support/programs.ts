@@ -23,15 +23,33 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** Kills the child when this process ends, however it does. */
-export function keepTrackOf(child: ChildProcess): void {
+/**
+ * Ends the child with this process, however it ends; and this process with the child, since who waits for a process
+ * that has died would wait for ever. `lastWords` are printed then. Gives what ends the child in good order.
+ */
+export function keepTrackOf(child: ChildProcess, name: string, lastWords = (): string => ''): Stop {
+  let isExpected = false
   running.add(child)
-  child.once('exit', () => running.delete(child))
+  child.once('exit', (code, signal) => {
+    running.delete(child)
+    if (isExpected) return
+    process.stderr.write(`${name} ended by itself (${code ?? signal ?? 'unknown'})\n${lastWords()}\n`)
+    process.exit(1)
+  })
+  return async (signal) => {
+    isExpected = true
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill(signal)
+    await ended
+  }
 }
+
+type Stop = (signal: NodeJS.Signals) => Promise<void>
 
 export async function startProgram(path: string): Promise<Program> {
   const child = fork(path, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-  keepTrackOf(child)
+  const stop = keepTrackOf(child, path)
   const waiting = new Map<number, PromiseWithResolvers<unknown>>()
   let calls = 0
   child.on('message', (reply: Reply) => {
@@ -39,9 +57,6 @@ export async function startProgram(path: string): Promise<Program> {
     waiting.delete(reply.call)
     if ('error' in reply) caller?.reject(new Error(reply.error))
     else caller?.resolve(reply.output)
-  })
-  child.once('exit', () => {
-    for (const caller of waiting.values()) caller.reject(new Error(`${path} ended`))
   })
   await once(child, 'spawn')
   return {
@@ -52,12 +67,7 @@ export async function startProgram(path: string): Promise<Program> {
       child.send({ call: calls, name, input } satisfies Call)
       return caller.promise as Promise<Output>
     },
-    stop: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      const ended = once(child, 'exit')
-      child.kill('SIGKILL')
-      await ended
-    },
+    stop: () => stop('SIGKILL'),
   }
 }
 
