@@ -188,6 +188,7 @@ function invalid(faults: readonly string[]): MusterError {
 /** Names of settings that hold secrets: never printed. */
 export const secretSettings: ReadonlySet<SettingName> = new Set([
   'HASURA_GRAPHQL_ADMIN_SECRET',
+  'HASURA_GRAPHQL_JWT_SECRET',
   'MUSTER_JWT_SECRET',
   'MUSTER_FLEET_KEY',
   'MUSTER_HOOK_SECRET',

@@ -50,6 +50,14 @@ export const settings = {
     doc: 'admin secret of the GraphQL endpoint and of this API; generated on the built-in database',
     schema: secret(1).optional(),
   },
+  HASURA_GRAPHQL_JWT_SECRET: {
+    doc: "how the embedded endpoint checks users' tokens: JSON with type and key or jwk_url, as for a Hasura (docs/embedded-endpoint.md)",
+    schema: secret(1).optional(),
+  },
+  HASURA_GRAPHQL_UNAUTHORIZED_ROLE: {
+    doc: 'role, on the embedded endpoint, of requests with neither secret nor token; refused unless set',
+    schema: z.string().min(1).optional(),
+  },
   MUSTER_JWT_SECRET: {
     doc: "HS256 key of users' tokens, 32 characters or more; generated on the built-in database",
     schema: secret(1).optional(),

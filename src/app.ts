@@ -49,8 +49,8 @@ import { Mirror } from './store/mirror.ts'
 
 const projectDir = resolve(import.meta.dirname, '../config/hasura')
 const stopWithinMs = 10_000
-/** A manager's port may still be held for a moment by the daemon that went before. */
-const portPatienceMs = 3_000
+/** The managers' port may still be held by the daemon that went before: for a moment at start, longer at a take-over. */
+const portPatienceMs = { atStart: 3_000, atTakeOver: 60_000 }
 
 export interface AppOptions {
   readonly config: Config
@@ -136,6 +136,8 @@ async function startEndpoint(
     host: '127.0.0.1',
     port: config.settings.MUSTER_GRAPHQL_PORT,
     adminSecret: config.adminSecret,
+    jwt: config.settings.HASURA_GRAPHQL_JWT_SECRET,
+    unauthorizedRole: config.settings.HASURA_GRAPHQL_UNAUTHORIZED_ROLE,
     timing: config.settings.MUSTER_GRAPHQL_TIMING,
     logger,
   })
@@ -217,7 +219,7 @@ function createDaemon(options: DaemonOptions): Daemon {
       dataDirectory: config.dataDir,
       program: [process.execPath, resolve(import.meta.dirname, 'main.ts')],
       daemonAddresses: () =>
-        settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${settings.MUSTER_MANAGER_PORT}`],
+        settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${link.port ?? settings.MUSTER_MANAGER_PORT}`],
       environment: options.environment,
       clock,
       fault,
@@ -317,7 +319,8 @@ function createDaemon(options: DaemonOptions): Daemon {
     holder: randomUUID(),
     leaseSeconds: settings.MUSTER_LEASE_S,
     onActive: async () => {
-      await listen(link, settings.MUSTER_MANAGER_PORT, clock).catch(options.onFatal)
+      const patienceMs = hasStoodBy ? portPatienceMs.atTakeOver : portPatienceMs.atStart
+      await listen(link, settings.MUSTER_MANAGER_PORT, patienceMs, clock).catch(options.onFatal)
       mirror.listenFromNow()
       health.set('lease', undefined)
       beginActing()
@@ -360,14 +363,14 @@ function createDaemon(options: DaemonOptions): Daemon {
   }
 }
 
-async function listen(link: ManagerLink, port: number, clock: Clock): Promise<void> {
+async function listen(link: ManagerLink, port: number, patienceMs: number, clock: Clock): Promise<void> {
   for (const startedAt = clock.now(); ;) {
     try {
       await link.start(port)
       return
     } catch (error) {
       const isHeld = error instanceof MusterError && error.code === 'port-in-use'
-      if (!isHeld || clock.now() - startedAt > portPatienceMs) throw error
+      if (!isHeld || clock.now() - startedAt > patienceMs) throw error
       await clock.sleep(100)
     }
   }

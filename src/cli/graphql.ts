@@ -35,6 +35,8 @@ export async function graphql(options: GraphqlOptions): Promise<void> {
       host: '127.0.0.1',
       port: options.port,
       adminSecret: config.adminSecret,
+      jwt: config.settings.HASURA_GRAPHQL_JWT_SECRET,
+      unauthorizedRole: config.settings.HASURA_GRAPHQL_UNAUTHORIZED_ROLE,
       timing: options.timing,
       authCloseCode: options.authCloseCode === '4400' ? 4400 : 4403,
       logger,

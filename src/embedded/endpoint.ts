@@ -43,9 +43,9 @@ export interface EmbeddedOptions {
   readonly port: number
   readonly adminSecret: string
   /** How users' tokens are checked: JSON, as in HASURA_GRAPHQL_JWT_SECRET. Without it only the secret counts. */
-  readonly jwt?: string
+  readonly jwt?: string | undefined
   /** The role of requests with neither secret nor token, which are refused without it. */
-  readonly unauthorizedRole?: string
+  readonly unauthorizedRole?: string | undefined
   readonly logger: Logger
   readonly clock?: Clock
   /** Write bigint, numeric and float8 as text, as HASURA_GRAPHQL_STRINGIFY_NUMERIC_TYPES does. Default false. */
