@@ -49,8 +49,8 @@ import { Mirror } from './store/mirror.ts'
 
 const projectDir = resolve(import.meta.dirname, '../config/hasura')
 const stopWithinMs = 10_000
-/** The managers' port may still be held by the daemon that went before: for a moment at start, longer at a take-over. */
-const portPatienceMs = { atStart: 3_000, atTakeOver: 60_000 }
+/** At start, the managers' port may still be held for a moment by the daemon that went before. */
+const portPatienceMs = 3_000
 
 export interface AppOptions {
   readonly config: Config
@@ -318,8 +318,9 @@ function createDaemon(options: DaemonOptions): Daemon {
     logger,
     holder: randomUUID(),
     leaseSeconds: settings.MUSTER_LEASE_S,
-    onActive: async () => {
-      const patienceMs = hasStoodBy ? portPatienceMs.atTakeOver : portPatienceMs.atStart
+    onActive: async (isTakeOver) => {
+      // At a take-over the other may still be about to notice; the lease must be renewed in time all the same.
+      const patienceMs = isTakeOver ? (settings.MUSTER_LEASE_S * 1000) / 2 : portPatienceMs
       await listen(link, settings.MUSTER_MANAGER_PORT, patienceMs, clock).catch(options.onFatal)
       mirror.listenFromNow()
       health.set('lease', undefined)

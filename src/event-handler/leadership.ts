@@ -16,8 +16,8 @@ export interface LeadershipOptions {
   /** Unique to this process. */
   readonly holder: string
   readonly leaseSeconds: number
-  /** The lease is ours, perhaps again with a new fence. */
-  readonly onActive: () => Promise<void>
+  /** The lease is ours, perhaps again with a new fence. `isTakeOver`: another daemon held it when we first asked. */
+  readonly onActive: (isTakeOver: boolean) => Promise<void>
   readonly onStandby: () => Promise<void>
 }
 
@@ -27,6 +27,7 @@ export class Leadership {
   #fence: number | undefined
   #loop: Promise<void> = Promise.resolve()
   #failures = 0
+  #hasStoodBy = false
 
   constructor(options: LeadershipOptions) {
     this.#options = options
@@ -65,6 +66,7 @@ export class Leadership {
       const fence = await this.#take()
       // Counted from before the call: the database's count started later.
       if (fence !== undefined) heldUntil = asked + leaseMs
+      else if (this.#failures === 0) this.#hasStoodBy = true
       if (fence !== undefined && fence !== this.#fence) await this.#becomeActive(fence)
       else if (
         this.#fence !== undefined &&
@@ -99,7 +101,7 @@ export class Leadership {
     if (this.#fence !== undefined) await this.#options.onStandby()
     this.#fence = fence
     this.#options.logger.info({ fence }, 'active')
-    await this.#options.onActive()
+    await this.#options.onActive(this.#hasStoodBy)
   }
 
   async #becomeStandby(): Promise<void> {

@@ -43,7 +43,10 @@ const drainHost = `mutation ($id: String!, $reason: String!) {
   update_fleet_hosts(where: {id: {_eq: $id}, status: {_in: ["LAUNCHING", "PRE_CONNECTION", "ACTIVE", "UNRESPONSIVE"]}},
     _set: {status: "DRAINING", reason: $reason}) { affected_rows }
 }`
-const openActionRows = z.object({ actions: z.array(actionRow) })
+// An action of a kind that a newer version knew is left to that version.
+const openActionRows = z.object({
+  actions: z.array(z.union([actionRow, z.unknown().transform(() => undefined)])),
+})
 const attemptsOf = z.object({
   update_fleet_actions: z.object({ returning: z.array(z.object({ attempts: z.number() })) }),
 })
@@ -68,7 +71,8 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
     },
     readOpenActions: async () => {
       const answer = await client.request(openActions)
-      return parse(openActionRows, answer, 'fleet_actions').actions
+      const { actions } = parse(openActionRows, answer, 'fleet_actions')
+      return actions.filter((action) => action !== undefined)
     },
     beginAttempt: async (actionId) => {
       const answer = await client.request(beginAttempt, { id: actionId, now: timeText(now()) })
