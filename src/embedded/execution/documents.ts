@@ -2,12 +2,14 @@
  * Documents, parsed and validated once: a daemon sends the same few texts for ever, and parsing and validating them
  * costs more than answering them.
  */
-import { getVariableValues, GraphQLError, Kind, parse } from 'graphql'
+import { getVariableValues, GraphQLError, Kind, parse, visit } from 'graphql'
 import type { DocumentNode, FragmentDefinitionNode, GraphQLSchema, OperationDefinitionNode } from 'graphql'
 
 import type { FieldScope } from './collect-fields.ts'
 import { HasuraError } from './hasura-error.ts'
-import { refusalOf, validateDocument } from './validation.ts'
+import { checkDocumentSize, checkVariablesDepth } from './limits.ts'
+import { validateDocument } from './validation.ts'
+import { refusalOfVariables } from './variable-faults.ts'
 
 export interface GraphqlRequest {
   readonly query: string
@@ -19,6 +21,8 @@ export interface ParsedDocument {
   readonly document: DocumentNode
   readonly operations: readonly OperationDefinitionNode[]
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>
+  /** Names of variables that stand where a value is expected. */
+  readonly usedVariables: ReadonlySet<string>
 }
 
 export interface Documents {
@@ -51,10 +55,16 @@ export function createDocuments(schema: GraphQLSchema): Documents {
 function parseDocument(schema: GraphQLSchema, query: string): ParsedDocument {
   try {
     const document = parse(query, { noLocation: true, maxTokens: mostTokens })
+    checkDocumentSize(document)
     validateDocument(schema, document)
     const operations = document.definitions.filter((each) => each.kind === Kind.OPERATION_DEFINITION)
     const fragments = document.definitions.filter((each) => each.kind === Kind.FRAGMENT_DEFINITION)
-    return { document, operations, fragments: new Map(fragments.map((each) => [each.name.value, each])) }
+    return {
+      document,
+      operations,
+      fragments: new Map(fragments.map((each) => [each.name.value, each])),
+      usedVariables: variablesUsedIn(document),
+    }
   } catch (error) {
     if (error instanceof GraphQLError) {
       throw new HasuraError(
@@ -98,6 +108,13 @@ export function scopeOf(
   variables: GraphqlRequest['variables'],
 ): FieldScope {
   const declared = operation.variableDefinitions ?? []
+  const unknown = Object.keys(variables ?? {}).filter((name) => !parsed.usedVariables.has(name))
+  if (unknown.length > 0) {
+    throw new HasuraError(
+      'validation-failed',
+      `unexpected variables in variableValues: ${unknown.join(', ')}`,
+    )
+  }
   if (declared.length === 0) return { fragments: parsed.fragments, variables: {} }
   for (const { variable, type, defaultValue } of declared) {
     const name = variable.name.value
@@ -106,16 +123,20 @@ export function scopeOf(
       throw new HasuraError('validation-failed', `expecting a value for non-nullable variable: '${name}'`)
     }
   }
+  checkVariablesDepth(variables ?? {})
   const values = getVariableValues(schema, declared, variables ?? {}, { maxErrors: 1 })
   if (values.errors === undefined) return { fragments: parsed.fragments, variables: values.coerced }
-  const [error] = values.errors
-  throw refusalOf(shortened(error), parsed.document)
+  throw refusalOfVariables(schema, parsed.document, operation, variables ?? {})
 }
 
-/** Without the value, which may be long and is none of a log's business. */
-function shortened(error: GraphQLError | undefined): GraphQLError {
-  const message = error?.message ?? 'a variable has a wrong value'
-  const [, name, , reason] = /^Variable "\$(.+?)" got invalid value ([^]*?); ([^]*)$/.exec(message) ?? []
-  const words = /^Field "/.test(reason ?? '') ? reason : `variable '${name ?? ''}': ${reason ?? message}`
-  return new GraphQLError(words ?? message)
+function variablesUsedIn(document: DocumentNode): ReadonlySet<string> {
+  const used = new Set<string>()
+  visit(document, {
+    // A variable's definition holds one too.
+    VariableDefinition: () => false,
+    Variable: ({ name }) => {
+      used.add(name.value)
+    },
+  })
+  return used
 }

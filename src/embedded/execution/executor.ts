@@ -5,7 +5,7 @@ import type { DocumentNode, OperationDefinitionNode } from 'graphql'
 import type { Database, TextRow } from '../database/database.ts'
 import type { RoleSchema } from '../schema/build-schema.ts'
 import { mutationPlan } from '../sql/mutation-sql.ts'
-import type { Statement } from '../sql/mutation-sql.ts'
+import type { Statement } from '../sql/nested-insert.ts'
 import { queryFieldSql } from '../sql/query-sql.ts'
 import type { SqlContext } from '../sql/sql-context.ts'
 import { createSqlContext } from '../sql/sql-context.ts'
@@ -113,24 +113,29 @@ export function createExecutor({ database, roleSchema, stringifyNumerics }: Exec
   const runMutation = async (operation: Operation): Promise<string> => {
     const plans = operation.asked.map((field) => {
       const own = ownAnswer(operation, field)
-      if (own !== undefined) return { key: field.key, own, statements: [], isList: false }
+      if (own !== undefined) return { key: field.key, own, statements: [], isList: false, run: undefined }
       const meaning = roleSchema.mutation.get(field.name)
       if (meaning === undefined) throw notFound(field, operation.kind)
       const plan = mutationPlan(() => newContext(operation), meaning, field, argumentsOf(operation, field))
-      return { key: field.key, own, ...plan }
+      return { key: field.key, own, run: undefined, ...plan }
     })
     const answers = new Map<string, string>()
     const runAll = async (run: (statement: Statement) => Promise<readonly TextRow[]>): Promise<void> => {
-      for (const { key, own, statements, isList } of plans) {
+      const execute = (statement: Statement) => attempt(run(statement), statement.path)
+      for (const { key, own, statements, isList, run: runPlan } of plans) {
         const texts: string[] = []
         for (const statement of statements) {
-          const [row] = await attempt(run(statement), statement.path)
+          const [row] = await execute(statement)
           texts.push(row?.[0] ?? 'null')
         }
+        if (runPlan !== undefined) texts.push(await runPlan(execute))
         answers.set(key, own ?? (isList ? `[${texts.join(',')}]` : (texts[0] ?? 'null')))
       }
     }
-    const count = plans.reduce((sum, { statements }) => sum + statements.length, 0)
+    const count = plans.reduce(
+      (sum, { statements, run }) => sum + statements.length + (run === undefined ? 0 : 2),
+      0,
+    )
     // One statement is a transaction by itself, and spares two trips.
     if (count === 1) await runAll(({ sql, parameters }) => database.query(sql, parameters))
     else if (count === 0) await runAll(() => Promise.resolve([]))

@@ -8,6 +8,7 @@ import {
 } from 'graphql'
 import type { DocumentNode, GraphQLSchema, GraphQLError } from 'graphql'
 
+import type { HasuraErrorCode } from './hasura-error.ts'
 import { HasuraError } from './hasura-error.ts'
 import { pathOf } from './request-path.ts'
 
@@ -15,8 +16,11 @@ import { pathOf } from './request-path.ts'
 const left: readonly unknown[] = [NoUnusedFragmentsRule, NoUnusedVariablesRule, SingleFieldSubscriptionsRule]
 const rules = specifiedRules.filter((rule) => !left.includes(rule))
 
-/** graphql-js's words and Hasura's: `$1`… are the names in them. */
-const translations: readonly (readonly [RegExp, string, suffix?: string])[] = [
+/** graphql-js's words and Hasura's: `$1`… are the names in them; `suffix` follows the path. */
+type Translation = readonly [words: RegExp, hasura: string, suffix?: string, code?: HasuraErrorCode]
+const outOfBounds =
+  'The value $1 lies outside the bounds or is not an integer. Maybe it is a float, or is there integer overflow?'
+const translations: readonly Translation[] = [
   [/^Cannot query field "(.+?)" on type "(.+?)"/, "field '$1' not found in type: '$2'"],
   [/^Field "(.+?)" is not defined by type "(.+?)"/, "field '$1' not found in type: '$2'"],
   [/^Unknown argument "(.+?)" on field ".+?\.(.+?)"/, "'$2' has no argument named '$1'"],
@@ -30,6 +34,22 @@ const translations: readonly (readonly [RegExp, string, suffix?: string])[] = [
     "variable '$1' is declared as '$2', but used where '$3' is expected",
   ],
   [/^Value "(.+?)" does not exist in "(.+?)" enum/, "unexpected value '$1' for enum: '$2'"],
+  [/^Field "([^".]+)" of required type ".+?" was not provided/, "missing required field '$1'", '.$1'],
+  [
+    /^Expected (?:non-nullable type|value of type) "(.+?)!"[^]*null\.?$/,
+    "unexpected null value for type '$1'",
+  ],
+  [/^Int cannot represent non 32-bit signed integer value: (-?\d.*)/, outOfBounds, '', 'parse-failed'],
+  [/^Int cannot represent non-integer value: (-?\d.*)/, outOfBounds, '', 'parse-failed'],
+  [
+    /^Int cannot represent non-integer value: "/,
+    "expected a 32-bit integer for type 'Int', but found a string",
+  ],
+  [/^Int cannot represent/, "expected a 32-bit integer for type 'Int'"],
+  [/^String cannot represent/, "expected a string for type 'String'"],
+  [/^Boolean cannot represent/, "expected a boolean for type 'Boolean'"],
+  [/^Enum "(.+?)" cannot represent/, "unexpected value for enum: '$1'"],
+  [/^Expected type "(.+?)" to be an object/, "expected an object for type '$1'"],
   [/^Unknown type "(.+?)"/, "no such type exists in the schema: '$1'"],
   [/^Unknown fragment "(.+?)"/, "reference to undefined fragment '$1'"],
 ]
@@ -45,12 +65,29 @@ export function refusalOf(error: GraphQLError, document: DocumentNode): HasuraEr
   // Of a definition and its use, the use is meant.
   const node = error.nodes?.at(-1)
   const path = node === undefined ? '$' : pathOf(document, node)
-  for (const [pattern, words, suffix] of translations) {
-    const match = pattern.exec(error.message)
+  const { code, words, suffix } = refusalWords(error.message)
+  return new HasuraError(code, words, `${path}${suffix}`, error)
+}
+
+export interface RefusalWords {
+  readonly code: HasuraErrorCode
+  readonly words: string
+  /** What follows the path. */
+  readonly suffix: string
+}
+
+const longestWords = 300
+
+/** Hasura's words for graphql-js's; its own, cut short, where there are none. */
+export function refusalWords(message: string): RefusalWords {
+  for (const [pattern, words, suffix = '', code = 'validation-failed'] of translations) {
+    const match = pattern.exec(message)
     if (match === null) continue
     const fill = (text: string): string =>
       text.replaceAll(/\$(\d)/g, (_all, index: string) => match[Number(index)] ?? '')
-    return new HasuraError('validation-failed', fill(words), `${path}${fill(suffix ?? '')}`, error)
+    return { code, words: fill(words), suffix: fill(suffix) }
   }
-  return new HasuraError('validation-failed', error.message, path, error)
+  // A value in it may be long, and is none of a log's business.
+  const words = message.length > longestWords ? `${message.slice(0, longestWords)}…` : message
+  return { code: 'validation-failed', words, suffix: '' }
 }

@@ -19,6 +19,8 @@ export interface Relationship {
   readonly on: Join
   /** Whether an object may be missing. */
   readonly isNullable: boolean
+  /** In a nested insert: whether the row there is written after the one here, to which it then refers. */
+  readonly insertsAfter: boolean
 }
 
 export interface RootFieldNames {
@@ -93,6 +95,8 @@ export interface ApiArgument {
   readonly sqlName: string | undefined
   readonly type: Column['type']
   readonly hasDefault: boolean
+  /** Given by the endpoint, never by a client: who asks, as JSON. */
+  readonly isSession: boolean
 }
 
 export interface Api {

@@ -12,7 +12,6 @@ import type {
 } from '../project/metadata.ts'
 import { isGraphqlName } from './names.ts'
 import { everyRow } from './condition.ts'
-import type { Join } from './condition.ts'
 import type {
   Api,
   ApiColumn,
@@ -44,7 +43,7 @@ export function buildApi(project: Project, catalog: Catalog): Api {
     const add = (
       relationship: ObjectRelationship | ArrayRelationship,
       kind: Relationship['kind'],
-      join: { target: QualifiedName; on: Join; isNullable: boolean } | undefined,
+      join: (Omit<Relationship, 'name' | 'kind' | 'target'> & { target: QualifiedName }) | undefined,
     ): void => {
       const target = join === undefined ? undefined : tables.get(keyOf(join.target))
       if (join === undefined || target === undefined) {
@@ -52,8 +51,7 @@ export function buildApi(project: Project, catalog: Catalog): Api {
       } else if (here.columns.has(relationship.name) || relationships.has(relationship.name)) {
         faults.push(`${keyOf(here.table)}: the name of relationship ${relationship.name} is taken`)
       } else {
-        const { on, isNullable } = join
-        relationships.set(relationship.name, { name: relationship.name, kind, target, on, isNullable })
+        relationships.set(relationship.name, { ...join, name: relationship.name, kind, target })
       }
     }
     for (const relationship of tracked.object_relationships) {
@@ -166,6 +164,7 @@ function apiFunction(
       sqlName: argument.name === '' ? undefined : argument.name,
       type: argument.type,
       hasDefault: argument.hasDefault,
+      isSession: argument.name !== '' && argument.name === tracked.configuration.session_argument,
     })),
   }
 }
@@ -173,7 +172,9 @@ function apiFunction(
 type Tables = ReadonlyMap<string, Table>
 
 function objectJoin({ using }: ObjectRelationship, here: Table, tables: Tables) {
-  if ('manual_configuration' in using) return manualJoin(using.manual_configuration, true)
+  if ('manual_configuration' in using) {
+    return manualJoin(using.manual_configuration, 'object')
+  }
   const by = using.foreign_key_constraint_on
   if ('table' in by) return reverseJoin(by, here, tables)
   const key = here.foreignKeys.find((each) => sameNames(each.columns, by))
@@ -185,11 +186,12 @@ function objectJoin({ using }: ObjectRelationship, here: Table, tables: Tables) 
     target: { schema: key.foreignSchema, name: key.foreignTable },
     on: key.columns.map((column, place) => ({ here: column, there: key.foreignColumns[place] ?? column })),
     isNullable,
+    insertsAfter: false,
   }
 }
 
 function arrayJoin({ using }: ArrayRelationship, here: Table, tables: Tables) {
-  if ('manual_configuration' in using) return manualJoin(using.manual_configuration, false)
+  if ('manual_configuration' in using) return manualJoin(using.manual_configuration, 'array')
   return reverseJoin(using.foreign_key_constraint_on, here, tables)
 }
 
@@ -203,15 +205,21 @@ function reverseJoin(by: { columns: readonly string[]; table: QualifiedName }, h
     target: by.table,
     on: key.columns.map((column, place) => ({ here: key.foreignColumns[place] ?? column, there: column })),
     isNullable: true,
+    insertsAfter: true,
   }
 }
 
 function manualJoin(
-  manual: { remote_table: QualifiedName; column_mapping: Readonly<Record<string, string>> },
-  isNullable: boolean,
+  manual: {
+    remote_table: QualifiedName
+    column_mapping: Readonly<Record<string, string>>
+    insertion_order?: 'before_parent' | 'after_parent' | null | undefined
+  },
+  kind: Relationship['kind'],
 ) {
   const on = Object.entries(manual.column_mapping).map(([column, there]) => ({ here: column, there }))
-  return { target: manual.remote_table, on, isNullable }
+  const insertsAfter = kind === 'array' || manual.insertion_order === 'after_parent'
+  return { target: manual.remote_table, on, isNullable: kind === 'object', insertsAfter }
 }
 
 const sameNames = (a: readonly string[], b: readonly string[]): boolean =>

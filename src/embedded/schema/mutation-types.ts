@@ -3,7 +3,7 @@ import { GraphQLInt, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLStri
 import type { GraphQLFieldConfigArgumentMap, GraphQLInputObjectType } from 'graphql'
 
 import { updateOperators } from '../sql/update-operators.ts'
-import type { ApiFunction, ApiTable } from './api-model.ts'
+import type { ApiFunction, ApiTable, Relationship } from './api-model.ts'
 import { isGraphqlName } from './names.ts'
 import type { TableTypes } from './table-types.ts'
 import { manyOf, mapFields } from './table-types.ts'
@@ -39,9 +39,12 @@ export function createMutationTypes(types: TypeRegistry, tables: TableTypes): Mu
       }),
 
     insertInput: (table) =>
-      types.input(`${table.name}_insert_input`, () =>
-        mapFields(table.access.insert?.columns ?? [], ({ column }) => ({ type: types.value(column.type) })),
-      ),
+      types.input(`${table.name}_insert_input`, () => ({
+        ...mapFields(table.access.insert?.columns ?? [], ({ column }) => ({
+          type: types.value(column.type),
+        })),
+        ...mapFields(insertableThrough(table), (relationship) => ({ type: nestedInput(relationship) })),
+      })),
 
     conflictArguments: (table) => {
       const constraint = types.enumOf(`${table.name}_constraint`, table.table.uniqueConstraints)
@@ -74,11 +77,20 @@ export function createMutationTypes(types: TypeRegistry, tables: TableTypes): Mu
       ),
 
     functionInput: ({ name, arguments: all }) => {
-      const named = all.filter((argument) => isGraphqlName(argument.name))
+      const named = all.filter(({ name: argument, isSession }) => isGraphqlName(argument) && !isSession)
       if (named.length === 0) return undefined
       return types.input(`${name}_args`, () => mapFields(named, ({ type }) => ({ type: types.value(type) })))
     },
   }
+
+  const nestedInput = ({ kind, target }: Relationship): GraphQLInputObjectType =>
+    types.input(`${target.name}_${kind === 'object' ? 'obj' : 'arr'}_rel_insert_input`, () => {
+      const input = self.insertInput(target)
+      return {
+        data: { type: kind === 'object' ? required(input) : required(listOf(input)) },
+        ...self.conflictArguments(target),
+      }
+    })
 
   const updateFields = (table: ApiTable): InputFields => {
     const fields = updateOperators.flatMap(({ name, inputName, applies, operand }) => {
@@ -99,3 +111,6 @@ export function createMutationTypes(types: TypeRegistry, tables: TableTypes): Mu
   }
   return self
 }
+
+const insertableThrough = ({ relationships }: ApiTable): readonly Relationship[] =>
+  [...relationships.values()].filter(({ target }) => target.access.insert !== undefined)

@@ -137,7 +137,7 @@ function functionField(
   mutations: MutationTypes,
 ): GraphQLFieldConfig<unknown, unknown> {
   const input = mutations.functionInput(of)
-  const isOptional = of.arguments.every(({ hasDefault }) => hasDefault)
+  const isOptional = of.arguments.every(({ hasDefault, isSession }) => hasDefault || isSession)
   return {
     type: of.function.returnsSet ? many(of.returns, tables) : tables.object(of.returns),
     args: {

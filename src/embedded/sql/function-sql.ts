@@ -1,6 +1,7 @@
 import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiFunction } from '../schema/api-model.ts'
+import type { Session } from '../execution/session.ts'
 import { visibleRows } from './row-source.ts'
 import type { RowSource } from './select-sql.ts'
 import type { SqlContext } from './sql-context.ts'
@@ -19,7 +20,11 @@ export function callSql(
   const given = (args['args'] ?? {}) as Readonly<Record<string, unknown>>
   const parts: string[] = []
   let hasGap = false
-  for (const { name, sqlName, type, hasDefault } of of.arguments) {
+  for (const { name, sqlName, type, hasDefault, isSession } of of.arguments) {
+    if (isSession && sqlName !== undefined) {
+      parts.push(`${quoteName(sqlName)} => ${context.value(sessionJson(context.session), type)}`)
+      continue
+    }
     const isGiven = Object.hasOwn(given, name)
     if (!isGiven && !hasDefault) {
       throw new HasuraError('not-supported', 'Non default arguments cannot be omitted', `${path}.args.args`)
@@ -44,3 +49,8 @@ export function callSql(
   const call = `${relationName(of.function)}(${parts.join(', ')})`
   return { from: visibleRows(context, of.returns, call, alias), alias }
 }
+
+const sessionJson = ({ role, variables }: Session): Readonly<Record<string, string>> => ({
+  ...variables,
+  'x-hasura-role': role,
+})

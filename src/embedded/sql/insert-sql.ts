@@ -1,3 +1,4 @@
+import type { Column } from '../catalog/catalog.ts'
 import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiTable } from '../schema/api-model.ts'
@@ -12,37 +13,57 @@ import { asFields, isAbsent, whereSql } from './where-sql.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
+/** A column whose value a nested insert took from another row, as text. */
+export interface DeterminedValue {
+  readonly column: Column
+  readonly text: string | null
+}
+
 /** The wire protocol's bound on the parameters of one statement. */
 const mostParameters = 65_000
+
+export interface InsertRequest {
+  readonly objects: readonly Fields[]
+  readonly onConflict: unknown
+  /** Where the objects stand in the request, and where the conflict clause does. */
+  readonly path: string
+  readonly conflictPath: string
+  readonly determined?: readonly DeterminedValue[]
+}
 
 /** `insert … returning`: what an object leaves out gets its default. */
 export function insertSql(
   context: SqlContext,
   table: ApiTable,
-  objects: readonly Fields[],
-  onConflict: unknown,
-  path: string,
+  { objects, onConflict, path, conflictPath, determined = [] }: InsertRequest,
 ): string {
   if (objects.length === 0) return noRowsSql(table)
   const named = new Set(objects.flatMap((object) => Object.keys(object)))
   const { columns: writable = [], presets = [] } = table.access.insert ?? {}
+  // What the metadata sets, nobody else does.
+  const given = determined.filter(({ column }) => !presets.some((preset) => preset.column === column))
   const used = writable.filter(({ name }) => named.has(name))
   // Rows of nothing but defaults still need one column to say so.
-  const columns = used.length + presets.length > 0 ? used : writable.slice(0, 1)
-  if ((columns.length + presets.length) * objects.length > mostParameters) {
+  const columns = used.length + presets.length + given.length > 0 ? used : writable.slice(0, 1)
+  if ((columns.length + presets.length + given.length) * objects.length > mostParameters) {
     const words = `too many values in one insert: at most ${Math.floor(mostParameters / columns.length)} such objects`
-    throw new HasuraError('validation-failed', words, `${path}.args.objects`)
+    throw new HasuraError('validation-failed', words, path)
   }
   const rows = objects.map((object) => {
     const values = columns.map(({ name, column }) =>
       Object.hasOwn(object, name) ? context.value(object[name], column.type) : 'default',
     )
     const preset = presets.map(({ column, value }) => givenSql(context, value, column.type))
-    return `(${[...values, ...preset].join(', ')})`
+    const taken = given.map(({ column, text }) =>
+      text === null ? 'null' : `(${context.text(text)})::${column.type.sql}`,
+    )
+    return `(${[...values, ...preset, ...taken].join(', ')})`
   })
   const alias = context.alias()
-  const names = [...columns, ...presets].map(({ column }) => quoteName(column.name))
-  const conflict = isAbsent(onConflict) ? '' : conflictSql(context, table, alias, asFields(onConflict), path)
+  const names = [...columns, ...presets, ...given].map(({ column }) => quoteName(column.name))
+  const conflict = isAbsent(onConflict)
+    ? ''
+    : conflictSql(context, table, alias, asFields(onConflict), conflictPath)
   return (
     `insert into ${relationName(table.table)} as ${alias} (${names.join(', ')}) values ${rows.join(', ')}` +
     `${conflict} returning ${alias}.*${requireSql(checkSql(context, table, alias, conflict !== ''))}`
@@ -78,7 +99,7 @@ function conflictSql(
   const where = and([
     isAbsent(clause['where'])
       ? 'true'
-      : whereSql(context, table, alias, asFields(clause['where']), `${path}.args.on_conflict.where`),
+      : whereSql(context, table, alias, asFields(clause['where']), `${path}.where`),
     conditionSql(context, access.filter, alias),
   ])
   const condition = where === 'true' ? '' : ` where ${where}`

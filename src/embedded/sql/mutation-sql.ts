@@ -1,6 +1,5 @@
 /** One root field of a mutation: the statements to run in order, each giving one JSON text. */
 import { quoteText } from '../database/database.ts'
-import type { Parameters } from '../database/database.ts'
 import type { AskedField } from '../execution/collect-fields.ts'
 import { collectFields, selectionsOf } from '../execution/collect-fields.ts'
 import type { ApiTable } from '../schema/api-model.ts'
@@ -8,9 +7,12 @@ import type { MutationField } from '../schema/root-fields.ts'
 import { noRow } from '../schema/condition.ts'
 import { and } from './boolean-sql.ts'
 import { conditionSql } from './condition-sql.ts'
+import type { InsertRequest } from './insert-sql.ts'
 import { insertSql } from './insert-sql.ts'
 import type { Output } from './json-sql.ts'
 import { jsonList, jsonObject } from './json-sql.ts'
+import { insertNested, isNested, writtenRowsSql } from './nested-insert.ts'
+import type { Execute, Statement } from './nested-insert.ts'
 import { functionSql, keySql } from './query-sql.ts'
 import { visibleRows } from './row-source.ts'
 import { rowOutputs } from './select-sql.ts'
@@ -21,17 +23,12 @@ import { asFields, whereSql } from './where-sql.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
 
-export interface Statement {
-  readonly sql: string
-  readonly parameters: Parameters
-  /** Where in the request the values stand that the database may refuse. */
-  readonly path: string
-}
-
 export interface MutationPlan {
   readonly statements: readonly Statement[]
   /** Whether the answer is the list of the statements' answers, or the one answer. */
   readonly isList: boolean
+  /** Instead of statements, where the later ones need what the earlier ones gave: to be run in a transaction. */
+  readonly run?: (execute: Execute) => Promise<string>
 }
 
 export function mutationPlan(
@@ -57,13 +54,37 @@ export function mutationPlan(
     `with m as (${write}) select ${rowSql(context, table, field, path)}::text`
   switch (meaning.kind) {
     case 'insert':
-      return one(at('objects'), (context) =>
-        rows(context, insertSql(context, table, args['objects'] as Arguments[], args['on_conflict'], path)),
-      )
-    case 'insert-one':
-      return one(at('object'), (context) =>
-        row(context, insertSql(context, table, [asFields(args['object'])], args['on_conflict'], path)),
-      )
+    case 'insert-one': {
+      const isOne = meaning.kind === 'insert-one'
+      const request: InsertRequest = {
+        objects: isOne ? [asFields(args['object'])] : (args['objects'] as Arguments[]),
+        onConflict: args['on_conflict'],
+        path: at(isOne ? 'object' : 'objects'),
+        conflictPath: at('on_conflict'),
+      }
+      if (!isNested(table, request.objects)) {
+        return one(request.path, (context) =>
+          (isOne ? row : rows)(context, insertSql(context, table, request)),
+        )
+      }
+      const run: MutationPlan['run'] = async (execute) => {
+        const written = await insertNested({ newContext, execute }, table, request, isOne)
+        const context = newContext()
+        const answer = isOne
+          ? rowSql(context, table, field, path)
+          : responseSql(
+              context,
+              table,
+              field,
+              path,
+              `(${context.text(String(written.affectedRows))})::bigint`,
+            )
+        const sql = `with m as (${writtenRowsSql(context, table, written)}) select ${answer}::text`
+        const [found] = await execute({ sql, parameters: context.parameters, path: '$' })
+        return found?.[0] ?? 'null'
+      }
+      return { statements: [], isList: false, run }
+    }
     case 'update':
       return one('$', (context) =>
         rows(
@@ -137,11 +158,17 @@ function deleteSql(context: SqlContext, table: ApiTable, where: (alias: string) 
 }
 
 /** `m` holds the rows that were written. */
-function responseSql(context: SqlContext, table: ApiTable, field: AskedField, path: string): string {
+function responseSql(
+  context: SqlContext,
+  table: ApiTable,
+  field: AskedField,
+  path: string,
+  affectedRows = '(select count(*) from m)',
+): string {
   const typeName = `${table.name}_mutation_response`
   const outputs = collectFields(selectionsOf(field), typeName, context.scope).map((each): Output => {
     if (each.name === '__typename') return [each.key, `${quoteText(typeName)}::text`]
-    if (each.name === 'affected_rows') return [each.key, '(select count(*) from m)']
+    if (each.name === 'affected_rows') return [each.key, affectedRows]
     const alias = context.alias()
     const columns = rowOutputs(context, table, alias, each, `${path}.selectionSet.${each.key}`)
     return [each.key, jsonList(columns, `from ${visibleRows(context, table, 'm', alias)}`)]

@@ -72,7 +72,7 @@ const cases: readonly Case[] = [
     query: 'mutation ($o: author_insert_input!) { insert_author_one(object: $o) { id } }',
     variables: { o: { id: 1, nmae: 'x' } },
     code: 'validation-failed',
-    path: '$',
+    path: '$.selectionSet.insert_author_one.args.object.nmae',
     message: /field 'nmae' not found in type: 'author_insert_input'/,
   },
   {

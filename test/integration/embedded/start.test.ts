@@ -29,7 +29,7 @@ describe.each(databaseKinds)('a start on %s', (kind) => {
     try {
       expect(library.endpoint).toMatchObject({
         databaseWasNew: true,
-        appliedMigrations: ['1700000000000_library', '1700000001000_loans'],
+        appliedMigrations: ['1700000000000_library', '1700000001000_loans', '1700000002000_shelves'],
       })
       await library.ask('mutation { insert_author_one(object: {id: 1, name: "Austen"}) { id } }')
       await library.restart()
@@ -74,6 +74,7 @@ describeOnPostgres('a start', () => {
     expect(endpoints.flatMap(({ appliedMigrations }) => appliedMigrations).sort()).toEqual([
       '1700000000000_library',
       '1700000001000_loans',
+      '1700000002000_shelves',
     ])
     for (const endpoint of endpoints) await endpoint.stop()
     await shared.drop()
