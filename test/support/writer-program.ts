@@ -1,6 +1,6 @@
 /**
  * A process that writes rows to an embedded database as fast as it can, and says on standard output which were
- * acknowledged: to be killed. Argument: the data directory.
+ * acknowledged: to be killed. Each number is written as two rows of one transaction. Argument: the data directory.
  */
 import { openPgliteDatabase } from '../../src/embedded/database/pglite/pglite-database.ts'
 import { systemClock } from '../../src/lib/clock.ts'
@@ -9,14 +9,18 @@ import { silentLogger } from '../../src/lib/logger.ts'
 const [, , dataDir = ''] = process.argv
 const database = await openPgliteDatabase({ dataDir, clock: systemClock, logger: silentLogger })
 await database.transaction((transaction) =>
-  transaction.script(
-    'create table if not exists written (id bigint generated always as identity, pid integer)',
-  ),
+  transaction.script(`
+    create sequence if not exists numbers;
+    create table if not exists written (id bigint, half integer, pid integer, primary key (id, half))`),
 )
+const insert = `insert into written values ($1::text::bigint, $2::text::integer, ${process.pid})`
 for (;;) {
-  const [row] = await database.query(
-    'insert into written (pid) values (($1::text)::integer) returning id::text',
-    [String(process.pid)],
-  )
-  process.stdout.write(`${row?.[0] ?? ''}\n`)
+  const number = await database.transaction(async (transaction) => {
+    const [row] = await transaction.query("select nextval('numbers')::text")
+    const id = row?.[0] ?? null
+    await transaction.query(insert, [id, '1'])
+    await transaction.query(insert, [id, '2'])
+    return id
+  })
+  process.stdout.write(`${number ?? ''}\n`)
 }
