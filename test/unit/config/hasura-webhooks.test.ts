@@ -1,4 +1,6 @@
 /** config/hasura-webhooks is config/hasura with triggers: nothing less, nothing else. `vitest -u` makes it anew. */
+import { readdirSync } from 'node:fs'
+
 import { expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import { z } from 'zod'
@@ -52,6 +54,16 @@ it('is made of config/hasura and its triggers', async () => {
   const text =
     header + stringify([{ name, kind, configuration, ...rest, tables }], { aliasDuplicateObjects: false })
   await expect(text).toMatchFileSnapshot(`../../../${made}`)
+})
+
+it('has whatever else is in the metadata of config/hasura', async () => {
+  const others = readdirSync('config/hasura/metadata').filter((name) => name.endsWith('.yaml'))
+  expect(others).toContain('version.yaml')
+  for (const name of others) {
+    expect(await readYaml(`config/hasura-webhooks/metadata/${name}`)).toEqual(
+      await readYaml(`config/hasura/metadata/${name}`),
+    )
+  }
 })
 
 it('calls the webhook for what people change, not for what the daemon writes at every turn or minute', async () => {
