@@ -2,6 +2,8 @@ import { z } from 'zod'
 
 import { MusterError } from '../model/errors.ts'
 import type { HasuraClient } from './client.ts'
+import type { FunctionName } from './documents.ts'
+import { functionCall } from './documents.ts'
 
 // Schemas are made once and never for a call: making one costs more than most answers.
 const rowsShape = z.object({ rows: z.array(z.unknown()) })
@@ -9,14 +11,12 @@ const rowsShape = z.object({ rows: z.array(z.unknown()) })
 /** Call one of the fleet's guarded functions (migration `functions`); gives the rows that it returned. */
 export async function callFunction<Schema extends z.ZodType>(
   client: HasuraClient,
-  name: string,
+  name: FunctionName,
   args: Readonly<Record<string, unknown>>,
   row: Schema,
-  columns: string,
 ): Promise<readonly z.output<Schema>[]> {
   const field = `fleet_${name}`
-  const document = `mutation ($args: ${field}_args!) { rows: ${field}(args: $args) { ${columns} } }`
-  const answer = await client.request(document, { args })
+  const answer = await client.request(functionCall(name), { args })
   return parse(rowsShape, answer, field).rows.map((given) => parse(row, given, field))
 }
 

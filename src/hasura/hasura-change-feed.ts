@@ -12,9 +12,9 @@ import type { Clock } from '../lib/clock.ts'
 import type { Change, ChangeFeed, ChangeSink } from '../store/change-feed.ts'
 import { parse } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
+import { documents, streamBatchSize } from './documents.ts'
 import { endOfSocket } from './engine-errors.ts'
 
-const batchSize = 1000
 /** From dialling to the engine's acknowledgement; nothing else would ever end a connection that nobody answers. */
 const connectWithinMs = 5_000
 const pongTimeoutMs = 5_000
@@ -38,26 +38,18 @@ const changeRow = z
     rowId: row.row_id,
     regionId: row.region_id,
   }))
-const fields = 'sequence table_name row_id region_id'
 const changes = z.object({ changes: z.array(changeRow) })
-
-const latestDocument = `query { changes: fleet_changes(order_by: {sequence: desc}, limit: 1) { ${fields} } }`
-const readDocument = `query ($sequences: [bigint!]!) {
-  changes: fleet_changes(where: {sequence: {_in: $sequences}}, order_by: {sequence: asc}) { ${fields} }
-}`
-const streamDocument = `subscription ($after: bigint!) {
-  changes: fleet_changes_stream(batch_size: ${batchSize}, cursor: [{initial_value: {sequence: $after}, ordering: ASC}]) { ${fields} }
-}`
 
 export function createChangeFeed(client: HasuraClient, clock: Clock): ChangeFeed {
   return {
     latest: async () => {
-      const { changes: rows } = parse(changes, await client.request(latestDocument), 'fleet_changes')
+      const { changes: rows } = parse(changes, await client.request(documents.latestChange), 'fleet_changes')
       return rows[0]?.sequence ?? 0
     },
     read: async (sequences) => {
       if (sequences.length === 0) return []
-      return parse(changes, await client.request(readDocument, { sequences }), 'fleet_changes').changes
+      return parse(changes, await client.request(documents.changesByKey, { sequences }), 'fleet_changes')
+        .changes
     },
     follow: async (cursor, sink, signal) => {
       for (let failures = 0; !signal.aborted; failures += 1) {
@@ -124,7 +116,7 @@ function followOnce(
       if (!isOver) sink.connected()
     })
     socket.subscribe(
-      { query: streamDocument, variables: { after } },
+      { query: documents.changes, variables: { after } },
       {
         next: (result) => {
           if (result.errors !== undefined) {
@@ -136,7 +128,7 @@ function followOnce(
             end('fleet_changes_stream: rows of another shape')
             return
           }
-          sink.batch(parsed.data.changes, parsed.data.changes.length >= batchSize)
+          sink.batch(parsed.data.changes, parsed.data.changes.length >= streamBatchSize)
         },
         error: fail,
         complete: () => end('the engine ended the stream'),

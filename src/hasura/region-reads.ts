@@ -3,9 +3,10 @@ import { z } from 'zod'
 
 import type { FleetStore, Rows } from '../store/fleet-store.ts'
 import type { HasuraClient } from './client.ts'
+import { documents, mirroredTables, rowsByKey } from './documents.ts'
 import { MusterError } from '../model/errors.ts'
 import { parse } from './call-function.ts'
-import { agentRow, columns, decisionRow, hostRow, imageRow, regionRow } from './rows.ts'
+import { agentRow, decisionRow, hostRow, imageRow, regionRow } from './rows.ts'
 
 type Reads = Pick<
   FleetStore,
@@ -40,24 +41,9 @@ const regionIds = z.object({ fleet_regions: z.array(z.object({ id: z.string() })
 const oneHost = z.object({ host: z.unknown() })
 const someDecisions = z.object({ decisions: z.array(decisionRow) })
 
-const regionDocument = `query ($region: String!) {
-  regions: fleet_regions(where: {id: {_eq: $region}}) { ${columns.regions} }
-  images: fleet_images(where: {region_id: {_eq: $region}, status: {_neq: "RETIRED"}}, order_by: {id: asc}) { ${columns.images} }
-  hosts: fleet_hosts(where: {region_id: {_eq: $region}, status: {_neq: "TERMINATED"}}, order_by: {id: asc}) { ${columns.hosts} }
-  agents: fleet_agents(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.agents} }
-}`
-
-const hostDocument = `query ($id: String!) {
-  host: fleet_hosts_by_pk(id: $id) { ${columns.hosts} agents(order_by: {id: asc}) { ${columns.agents} } }
-}`
-
 export function createReads(client: HasuraClient): Reads {
   const readSettings = async () => {
-    const answer = parse(
-      settings,
-      await client.request('query { fleet_settings { fleet_id schema_version } }'),
-      'fleet_settings',
-    )
+    const answer = parse(settings, await client.request(documents.settings), 'fleet_settings')
     const row = answer.fleet_settings[0]
     if (row === undefined)
       throw new MusterError('schema-outdated', `fleet.settings has no row; ${howToMigrate}`)
@@ -86,37 +72,31 @@ export function createReads(client: HasuraClient): Reads {
     },
 
     readRegionIds: async () => {
-      const answer = await client.request('query { fleet_regions(order_by: {id: asc}) { id } }')
+      const answer = await client.request(documents.regionIds)
       return parse(regionIds, answer, 'fleet_regions').fleet_regions.map((region) => region.id)
     },
 
     readRegion: async (region) => {
-      const answer = parse(someRows, await client.request(regionDocument, { region }), 'a region')
+      const answer = parse(someRows, await client.request(documents.region, { region }), 'a region')
       const [row] = answer.regions
       return row === undefined ? undefined : { ...answer, region: row }
     },
 
     readRows: async (ids) => {
       const empty: Rows = { regions: [], images: [], hosts: [], agents: [] }
-      const tables = (['regions', 'images', 'hosts', 'agents'] as const).filter((table) => ids[table]?.length)
+      const tables = mirroredTables.filter((table) => ids[table]?.length)
       if (tables.length === 0) return empty
-      const document = `query (${tables.map((table) => `$${table}: [String!]!`).join(', ')}) {
-        ${tables.map((table) => `${table}: fleet_${table}(where: {id: {_in: $${table}}}) { ${columns[table]} }`).join('\n')}
-      }`
       const variables = Object.fromEntries(tables.map((table) => [table, ids[table]]))
-      return parse(someRows, await client.request(document, variables), 'rows by key')
+      return parse(someRows, await client.request(rowsByKey(tables), variables), 'rows by key')
     },
 
     readHosts: async ({ includeTerminated }) => {
-      const document = `query ($not: [String!]!) {
-        hosts: fleet_hosts(where: {status: {_nin: $not}}, order_by: [{region_id: asc}, {id: asc}]) { ${columns.hosts} }
-      }`
-      const answer = await client.request(document, { not: includeTerminated ? [] : ['TERMINATED'] })
+      const answer = await client.request(documents.hosts, { not: includeTerminated ? [] : ['TERMINATED'] })
       return parse(someRows, answer, 'fleet_hosts').hosts
     },
 
     readHost: async (id) => {
-      const { host } = parse(oneHost, await client.request(hostDocument, { id }), 'a host')
+      const { host } = parse(oneHost, await client.request(documents.host, { id }), 'a host')
       if (host === null) return undefined
       return { ...parse(hostRow, host, 'a host'), agents: parse(someRows, host, 'its agents').agents }
     },
@@ -126,19 +106,12 @@ export function createReads(client: HasuraClient): Reads {
         ...(region === undefined ? {} : { region_id: { _eq: region } }),
         ...(target === undefined ? {} : { target: { _eq: target } }),
       }
-      const document = `query ($where: fleet_decisions_bool_exp!, $limit: Int!) {
-        decisions: fleet_decisions(where: $where, order_by: [{updated_at: desc}, {turn: desc}, {place: desc}], limit: $limit) {
-          ${columns.decisions}
-        }
-      }`
-      const answer = await client.request(document, { where, limit })
+      const answer = await client.request(documents.decisions, { where, limit })
       return parse(someDecisions, answer, 'fleet_decisions').decisions
     },
 
     readRegions: async () => {
-      const answer = await client.request(
-        `query { regions: fleet_regions(order_by: {id: asc}) { ${columns.regions} } }`,
-      )
+      const answer = await client.request(documents.regions)
       return parse(someRows, answer, 'fleet_regions').regions
     },
   }

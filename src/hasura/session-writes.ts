@@ -6,27 +6,14 @@ import { MusterError } from '../model/errors.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import { callFunction, parse, timeText } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
-import { agentRow, assignmentRow, columns } from './rows.ts'
+import { documents } from './documents.ts'
+import { agentRow, assignmentRow } from './rows.ts'
 
 type SessionWrites = Pick<
   FleetStore,
   'claimAgent' | 'giveUpAgent' | 'recordMiss' | 'readSessions' | 'releaseSession'
 >
 
-// A miss with a key is one row, however often it is tried; a served request is never overwritten.
-const recordMiss = `mutation ($miss: fleet_assignments_insert_input!) {
-  insert_fleet_assignments_one(object: $miss, on_conflict: {constraint: assignments_idempotency,
-    update_columns: [outcome, region_id, demand_region_id, version, updated_at], where: {outcome: {_neq: "assigned"}}}) { id }
-}`
-const sessionsDocument = `query ($user: String!, $live: [String!]!) {
-  agents: fleet_agents(where: {user_id: {_eq: $user}, status: {_in: $live}}, order_by: {id: asc}) {
-    id host_id region_id session_id port status host { address }
-  }
-}`
-const releaseDocument = `mutation ($user: String!, $session: String!, $live: [String!]!) {
-  update_fleet_agents(where: {user_id: {_eq: $user}, session_id: {_eq: $session}, status: {_in: $live}},
-    _set: {status: "DYING"}) { returning { ${columns.agents} } }
-}`
 const sessionRow = z.object({
   id: z.string(),
   host_id: z.string(),
@@ -56,16 +43,16 @@ export function createSessionWrites(client: HasuraClient, now: () => number): Se
         excluded_hosts: claim.excludedHosts,
       }
       const args = { region_id: regionId, fence, request }
-      const [row] = await callFunction(client, 'claim_agent', args, assignmentRow, columns.assignments)
+      const [row] = await callFunction(client, 'claim_agent', args, assignmentRow)
       if (row === undefined) throw new MusterError('database-refused', 'claim_agent answered without a row')
       return row
     },
     giveUpAgent: async (assignmentId, agentId, fence) => {
       const args = { assignment_id: assignmentId, agent_id: agentId, fence }
-      await callFunction(client, 'give_up_agent', args, id, 'id')
+      await callFunction(client, 'give_up_agent', args, id)
     },
     recordMiss: async (miss) => {
-      await client.request(recordMiss, {
+      await client.request(documents.recordMiss, {
         miss: {
           user_id: miss.userId,
           idempotency_key: miss.idempotencyKey,
@@ -79,7 +66,7 @@ export function createSessionWrites(client: HasuraClient, now: () => number): Se
       })
     },
     readSessions: async (user) => {
-      const answer = await client.request(sessionsDocument, { user, live: liveAgentStatuses })
+      const answer = await client.request(documents.sessions, { user, live: liveAgentStatuses })
       const { agents } = parse(someSessions, answer, 'fleet_agents')
       return agents.map((agent) => ({
         sessionId: agent.session_id,
@@ -92,7 +79,11 @@ export function createSessionWrites(client: HasuraClient, now: () => number): Se
       }))
     },
     releaseSession: async (user, session) => {
-      const answer = await client.request(releaseDocument, { user, session, live: liveAgentStatuses })
+      const answer = await client.request(documents.releaseSession, {
+        user,
+        session,
+        live: liveAgentStatuses,
+      })
       return parse(released, answer, 'update_fleet_agents').update_fleet_agents.returning
     },
   }

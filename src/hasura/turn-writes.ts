@@ -4,7 +4,8 @@ import { z } from 'zod'
 import type { FleetStore } from '../store/fleet-store.ts'
 import { callFunction, parse, timeText } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
-import { actionRow, columns, hostRow, regionRow } from './rows.ts'
+import { documents } from './documents.ts'
+import { actionRow, hostRow, regionRow } from './rows.ts'
 
 type TurnWrites = Pick<
   FleetStore,
@@ -26,24 +27,6 @@ type TurnWrites = Pick<
 const lease = z.object({ holder: z.string(), fence: z.number() })
 const id = z.object({ id: z.string() })
 
-const openActions = `query {
-  actions: fleet_actions(where: {status: {_in: ["QUEUED", "RUNNING"]}}, order_by: {id: asc}) { ${columns.actions} }
-}`
-const beginAttempt = `mutation ($id: String!, $now: timestamptz!) {
-  update_fleet_actions(where: {id: {_eq: $id}, status: {_in: ["QUEUED", "RUNNING"]}},
-    _set: {status: "RUNNING", started_at: $now, next_attempt_at: null}, _inc: {attempts: 1}) { returning { attempts } }
-}`
-const postponeAction = `mutation ($id: String!, $set: fleet_actions_set_input!) {
-  update_fleet_actions(where: {id: {_eq: $id}, status: {_in: ["QUEUED", "RUNNING"]}}, _set: $set) { affected_rows }
-}`
-const insertLog = `mutation ($line: fleet_action_logs_insert_input!) {
-  insert_fleet_action_logs_one(object: $line, on_conflict: {constraint: action_logs_pkey, update_columns: []}) { sequence }
-}`
-const drainHost = `mutation ($id: String!, $reason: String!) {
-  update_fleet_hosts(where: {id: {_eq: $id}, status: {_in: ["LAUNCHING", "PRE_CONNECTION", "ACTIVE", "UNRESPONSIVE"]}},
-    _set: {status: "DRAINING", reason: $reason}) { affected_rows }
-}`
-// An action of a kind that a newer version knew is left to that version.
 const openActionRows = z.object({
   actions: z.array(z.union([actionRow, z.unknown().transform(() => undefined)])),
 })
@@ -54,28 +37,28 @@ const drained = z.object({ update_fleet_hosts: z.object({ affected_rows: z.numbe
 
 export function createTurnWrites(client: HasuraClient, now: () => number): TurnWrites {
   const closeAction = async (actionId: string, set: Readonly<Record<string, unknown>>) => {
-    await client.request(postponeAction, { id: actionId, set })
+    await client.request(documents.updateOpenAction, { id: actionId, set })
   }
   return {
     takeLease: async (holder, seconds) => {
-      const [row] = await callFunction(client, 'take_lease', { holder, seconds }, lease, 'holder fence')
+      const [row] = await callFunction(client, 'take_lease', { holder, seconds }, lease)
       return row
     },
     releaseLease: async (holder, fence) => {
-      await callFunction(client, 'release_lease', { holder, fence }, lease, 'holder fence')
+      await callFunction(client, 'release_lease', { holder, fence }, lease)
     },
     commitTurn: async (regionId, turn, fence, plan) => {
       const args = { region_id: regionId, turn, fence, plan }
-      const [row] = await callFunction(client, 'commit_turn', args, regionRow, columns.regions)
+      const [row] = await callFunction(client, 'commit_turn', args, regionRow)
       return row
     },
     readOpenActions: async () => {
-      const answer = await client.request(openActions)
+      const answer = await client.request(documents.openActions)
       const { actions } = parse(openActionRows, answer, 'fleet_actions')
       return actions.filter((action) => action !== undefined)
     },
     beginAttempt: async (actionId) => {
-      const answer = await client.request(beginAttempt, { id: actionId, now: timeText(now()) })
+      const answer = await client.request(documents.beginAttempt, { id: actionId, now: timeText(now()) })
       return parse(attemptsOf, answer, 'update_fleet_actions').update_fleet_actions.returning[0]
     },
     postponeAction: async (actionId, at, code, message) => {
@@ -98,7 +81,7 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
     logAction: async (actionId, level, message) => {
       // The time in milliseconds orders the lines, and makes a line that is sent twice one line.
       const sequence = now() % 2 ** 31
-      await client.request(insertLog, { line: { action_id: actionId, sequence, level, message } })
+      await client.request(documents.insertLog, { line: { action_id: actionId, sequence, level, message } })
     },
     finishLaunch: async (actionId, fence, outcome) => {
       const result = {
@@ -106,33 +89,21 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
         code: outcome.code ?? null,
         message: outcome.message ?? null,
       }
-      const rows = await callFunction(
-        client,
-        'finish_launch',
-        { action_id: actionId, fence, result },
-        id,
-        'id',
-      )
+      const rows = await callFunction(client, 'finish_launch', { action_id: actionId, fence, result }, id)
       return rows.length > 0
     },
     bindLaunch: (launchId, cloudIds) =>
-      callFunction(
-        client,
-        'bind_launch',
-        { launch_id: launchId, cloud_ids: cloudIds },
-        hostRow,
-        columns.hosts,
-      ),
+      callFunction(client, 'bind_launch', { launch_id: launchId, cloud_ids: cloudIds }, hostRow),
     endHost: async (hostId, fence, reason) => {
-      const rows = await callFunction(client, 'end_host', { host_id: hostId, fence, reason }, id, 'id')
+      const rows = await callFunction(client, 'end_host', { host_id: hostId, fence, reason }, id)
       return rows.length > 0
     },
     drainHost: async (hostId, reason) => {
-      const answer = await client.request(drainHost, { id: hostId, reason })
+      const answer = await client.request(documents.drainHost, { id: hostId, reason })
       return parse(drained, answer, 'update_fleet_hosts').update_fleet_hosts.affected_rows > 0
     },
     prune: async (days, fence) => {
-      await callFunction(client, 'prune', { days, fence }, id, 'id')
+      await callFunction(client, 'prune', { days, fence }, id)
     },
   }
 }
