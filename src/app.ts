@@ -279,9 +279,9 @@ function createDaemon(options: DaemonOptions): Daemon {
     }),
   )
 
-  /** Act once both are true: the lease is ours, and the rows are known. */
+  /** Act once the lease is ours, the rows are known, and there is a port for the managers of what is launched. */
   const beginActing = (): void => {
-    if (isActing || !isCurrent || fence() === undefined) return
+    if (isActing || !isCurrent || fence() === undefined || link.port === undefined) return
     isActing = true
     tasks.start()
     queue.start()

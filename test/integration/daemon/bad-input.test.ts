@@ -10,6 +10,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import type { Daemon } from '../../support/daemon.ts'
+import { findHostProcesses } from '../../../host-handlers/local/host-processes.ts'
 import { startDaemon } from '../../support/daemon.ts'
 import { eventually } from '../../support/eventually.ts'
 import { freePort } from '../../support/free-port.ts'
@@ -51,6 +52,8 @@ describe('muster run', () => {
       expect(output).toMatch(new RegExp(`${taken}.*${setting}.*port-in-use`))
     }
     server.close()
+    const hosts = await findHostProcesses()
+    expect(hosts.filter((one) => one.directory.startsWith(dataDir))).toEqual([])
   })
 
   it('says which data directory it cannot use', async () => {
