@@ -53,6 +53,22 @@ describe('RegionTasks', () => {
     expect(started.map((task) => task.causes)).toEqual([[tick, change('hosts')]])
   })
 
+  it('merges what comes in one round of the event loop, as the answers to many claims do', async () => {
+    const { tasks, started } = heldTasks()
+    tasks.wake('r1', tick)
+    for (let step = 0; step < 10; step += 1) await Promise.resolve()
+    tasks.wake('r1', change('agents'))
+    await settle()
+    expect(started.map((task) => task.causes)).toEqual([[tick, change('agents')]])
+  })
+
+  it('starts nothing that was woken before a stop', async () => {
+    const { tasks, started, clock } = heldTasks()
+    tasks.wake('r1', tick)
+    await Promise.all([tasks.stop(), clock.advance(10)])
+    expect(started).toEqual([])
+  })
+
   it('has one timer for each region: a later one replaces the earlier', async () => {
     const { tasks, started, clock, letGo } = heldTasks()
     tasks.wake('r1', tick)
