@@ -70,6 +70,8 @@ export interface EmbeddedEndpoint {
   /** The first migration was applied by this start. */
   readonly databaseWasNew: boolean
   readonly appliedMigrations: readonly string[]
+  /** How many subscriptions are followed now. */
+  readonly subscriptions: number
   stop(): Promise<void>
 }
 
@@ -130,7 +132,16 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
         ? 'GraphQL is served from the embedded database: one node, and it does not survive a power cut (it never fsyncs)'
         : 'GraphQL is served',
     )
-    return { url, port, databaseWasNew, appliedMigrations: applied, stop }
+    return {
+      url,
+      port,
+      databaseWasNew,
+      appliedMigrations: applied,
+      get subscriptions() {
+        return live.count
+      },
+      stop,
+    }
   } catch (error) {
     await stop()
     throw toStartError(error)

@@ -15,6 +15,8 @@ import { LiveWatch, StreamWatch } from './watches.ts'
 import type { Follower } from './watches.ts'
 
 export interface LiveQueries {
+  /** How many subscriptions are followed now. */
+  readonly count: number
   /** Gives a function that stops following. */
   follow(subscription: Subscription, follower: Follower): () => void
   stop(): Promise<void>
@@ -56,7 +58,7 @@ export async function startLiveQueries({
     }
     const followed = watch
     return () => {
-      if (followed.remove(follower) > 0 || shared.get(key) !== followed) return
+      if (followed.remove(follower) > 0) return
       pace.remove(followed)
       shared.delete(key)
     }
@@ -69,11 +71,25 @@ export async function startLiveQueries({
       pace.remove(watch)
     }
   }
+  let count = 0
   return {
-    follow: (subscription, follower) =>
-      subscription.kind === 'live'
-        ? followLive(subscription, follower)
-        : followStream(subscription, follower),
+    get count() {
+      return count
+    },
+    follow: (subscription, follower) => {
+      const unfollow =
+        subscription.kind === 'live'
+          ? followLive(subscription, follower)
+          : followStream(subscription, follower)
+      count += 1
+      let isFollowed = true
+      return () => {
+        if (!isFollowed) return
+        isFollowed = false
+        count -= 1
+        unfollow()
+      }
+    },
     stop: async () => {
       pace.stop()
       shared.clear()
