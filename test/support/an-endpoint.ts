@@ -1,5 +1,5 @@
 /** The embedded endpoint over a project of somebody else's, on each kind of database, with real clients. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -56,6 +56,8 @@ export async function anEndpoint(
   overrides: Partial<EmbeddedOptions> = {},
 ): Promise<AnEndpoint> {
   const { database, remove } = await aDatabase(kind)
+  // Making one anew takes seconds.
+  if (database.kind === 'pglite') await cp(inject('pgliteTemplate'), database.dataDir, { recursive: true })
   const options: EmbeddedOptions = {
     projectDir: libraryProject,
     database,

@@ -41,6 +41,12 @@ afterEach(() => {
 })
 afterAll(async () => library.close())
 
+it('keeps sockets alive again and again, in both protocols', async () => {
+  const [newer, older] = [await ready(newProtocol), await ready(oldProtocol)]
+  const count = ({ heard }: SocketPeer, type: string) => heard.filter((each) => each['type'] === type).length
+  await eventually(() => count(newer, 'ping') >= 2 && count(older, 'ka') >= 2, { timeoutMs: 15_000 })
+})
+
 describe('which protocol is spoken', () => {
   it.each([
     { offered: newProtocol, answered: newProtocol, keepAlive: 'ping' },
@@ -77,14 +83,6 @@ describe.each([
   { protocol: oldProtocol, next: 'data', start: 'start', stop: 'stop' },
 ])('both protocols: $protocol', ({ protocol, next, start, stop }) => {
   const isNew = protocol === newProtocol
-
-  it('keeps alive again and again', async () => {
-    const peer = await ready(protocol)
-    const type = isNew ? 'ping' : 'ka'
-    await eventually(() => peer.heard.filter((each) => each['type'] === type).length >= 2, {
-      timeoutMs: 8_000,
-    })
-  })
 
   it('answers a ping with its payload', async () => {
     const peer = await ready(protocol)
@@ -278,14 +276,12 @@ describe('graphql-ws', () => {
     ])
   })
 
-  it('does not mind a second introduction, and waits for the first for long', async () => {
+  it('does not mind a second introduction', async () => {
     const peer = await open(oldProtocol)
-    const slow = await open(oldProtocol)
     peer.say(init)
     peer.say(init)
     await peer.hears('connection_ack', 2)
-    await peer.hears('ka', 3)
-    expect(slow.closed).toBeUndefined()
+    await peer.hears('ka', 2)
   })
 })
 
