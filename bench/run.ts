@@ -10,12 +10,13 @@ import { Argument, Command } from 'commander'
 import { startPostgres } from '../test/support/postgres.ts'
 import { assign } from './assign.ts'
 import { latency } from './latency.ts'
+import { live } from './live.ts'
 import { plan } from './plan.ts'
 import type { Benchmark } from './support/benchmark.ts'
 import { administer } from './support/database.ts'
 import { figuresJson, machineText, machineWith, tableText } from './support/report.ts'
 
-const benchmarks: readonly Benchmark[] = [latency, assign, plan]
+const benchmarks: readonly Benchmark[] = [latency, assign, plan, live]
 
 const program = new Command('node bench/run.ts')
   .description('Measure what claims speed, each beside its baseline in the same run')
