@@ -3,7 +3,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export NODE_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop-hosts check format test bench clean
+.PHONY: help install run stop-hosts check schema format test bench clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,12 +20,16 @@ run: install ## start the daemon and a demo region of hosts on this machine
 stop-hosts: install ## end the hosts that `make run` has left running
 	@node src/main.ts stop-hosts
 
-check: install ## format, lint, types, import layers, dead code
+check: install ## format, lint, types, import layers, dead code, the daemon's GraphQL documents
 	prettier --check --log-level warn .
 	eslint --max-warnings 0 .
 	tsc --project .
 	depcruise --config .dependency-cruiser.js --output-type err src scaling-algorithms host-handlers config test bench examples
 	knip
+	node test/support/check-documents-program.ts
+
+schema: install ## write config/hasura/schema.graphql anew, after a change of migrations or metadata
+	node test/support/write-schema-program.ts
 
 format: install ## format every file
 	prettier --write --log-level warn .
