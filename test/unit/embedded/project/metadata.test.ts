@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -26,6 +26,26 @@ describe('a project', () => {
     })
     expect(project.migrationsDirectory).toMatch(/library-project\/migrations\/default$/)
     expect(project.ignored).toEqual([])
+  })
+
+  it.each([
+    ['limit: -1', 'select_permissions.0.permission.limit'],
+    ['columns: name', 'select_permissions.0.permission.columns'],
+    ['filter: x', 'select_permissions.0.permission.filter'],
+  ])('with a permission of %s is refused by the name of the file', async (line, place) => {
+    const folder = await mkdtemp(join(tmpdir(), 'muster-project-'))
+    try {
+      await cp(join(root, 'test/support/office-project'), folder, { recursive: true })
+      const file = join(folder, 'metadata/databases/default/tables/public_employee.yaml')
+      const permission = `select_permissions:\n  - role: r\n    permission:\n      ${line}\n`
+      await writeFile(file, `table: employee\n${permission}`)
+      await expect(readProject(folder)).rejects.toMatchObject({
+        code: 'config-invalid',
+        message: expect.stringContaining(`${file}: 0.tables.1.${place}: `) as string,
+      })
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
   })
 
   it('is ours too', async () => {
