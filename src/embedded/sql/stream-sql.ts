@@ -20,20 +20,27 @@ export interface StreamCursor {
 /** @throws HasuraError `validation-failed` unless there is exactly one column with a value. */
 export function cursorOf(table: ApiTable, args: Arguments, path: string): StreamCursor {
   const at = `${path}.args.cursor`
-  const cursors = (args['cursor'] as (Arguments | null)[]).filter((each): each is Arguments => each !== null)
-  const [cursor] = cursors
-  const entries = cursor === undefined ? [] : Object.entries(asFields(cursor['initial_value']))
-  const [entry] = entries
-  const column = entry === undefined ? undefined : table.columns.get(entry[0])
-  if (cursor === undefined || entry === undefined || column === undefined) {
+  const cursors = (args['cursor'] as (Arguments | null)[]).filter((each) => each !== null)
+  // A list that adds up to one column is as good as one that has one.
+  const items = cursors.flatMap((cursor) =>
+    Object.entries(asFields(cursor['initial_value'])).map(([name, value]) => ({
+      name,
+      value,
+      isDescending: cursor['ordering'] === 'DESC',
+    })),
+  )
+  const [item] = items
+  const column = item === undefined ? undefined : table.columns.get(item.name)
+  if (item === undefined || column === undefined) {
     throw new HasuraError('validation-failed', 'one streaming column field is expected', at)
   }
-  if (cursors.length > 1 || entries.length > 1) {
+  if (items.length > 1) {
     throw new HasuraError('validation-failed', 'multiple column cursors are not supported yet', at)
   }
-  if (isAbsent(entry[1]))
-    throw new HasuraError('validation-failed', `unexpected null value for '${entry[0]}'`, at)
-  return { column, isDescending: cursor['ordering'] === 'DESC', value: entry[1] }
+  if (isAbsent(item.value)) {
+    throw new HasuraError('validation-failed', `unexpected null value for '${item.name}'`, at)
+  }
+  return { column, isDescending: item.isDescending, value: item.value }
 }
 
 /** Gives three texts: the rows as JSON; the last row's cursor, null when there are no rows; how many there are. */
