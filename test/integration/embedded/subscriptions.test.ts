@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
-import type { AnEndpoint } from '../../support/an-endpoint.ts'
+import type { AnEndpoint, Answer } from '../../support/an-endpoint.ts'
 import { anEndpoint, databaseKinds } from '../../support/an-endpoint.ts'
 import { eventually } from '../../support/eventually.ts'
 import { emptyLibrary, fillLibrary } from '../../support/library.ts'
@@ -97,6 +97,123 @@ describe.each(databaseKinds)('subscriptions on %s', (kind) => {
     )
     await eventually(() => stream.answers.length === 1)
     expect(stream.answers[0]).toEqual({ data: { sample_stream: [{ big: 2 }, { big: 1 }] } })
+  })
+
+  it.each([
+    {
+      column: 'big',
+      type: 'bigint',
+      values: ['9007199254740993', '9007199254740994', '4611686018427387903'],
+    },
+    {
+      column: 'at',
+      type: 'timestamptz',
+      values: [
+        '2026-01-01T00:00:00.000001+00:00',
+        '2026-01-01T00:00:00.000002+00:00',
+        '2026-07-01T00:00:00+00:00',
+      ],
+    },
+    { column: 'select', type: 'String', values: ['$1', 'it\'s \\ {"a",NULL}', 'é'] },
+    { column: 'exact', type: 'numeric', values: ['0.1', '0.10000000000000000001', '12345678901234567890.5'] },
+    { column: 'day', type: 'date', values: ['1999-12-31', '2000-01-01', '2026-11-21'] },
+  ])('moves a cursor on $type exactly, row by row, and passes rows without one over', async (sample) => {
+    const { column, type, values } = sample
+    const insert = `mutation ($objects: [sample_insert_input!]!) { insert_sample(objects: $objects) { affected_rows } }`
+    // In no order, and one with null.
+    const objects = [values[2], values[0], null, values[1]].map((value) => ({ [column]: value }))
+    const added = await library.ask(insert, { objects })
+    expect(added.errors).toBeUndefined()
+    const query = (ordering: string) =>
+      `subscription ($from: ${type}!) { sample_stream(batch_size: 1, cursor: {initial_value: {${column}: $from}, ordering: ${ordering}}) { value: ${column} } }`
+    const [up, down] = [follow(query('ASC'), { from: values[0] }), follow(query('DESC'), { from: values[2] })]
+    const count = (each: { answers: readonly Answer[] }) => each.answers.length
+    await eventually(() => count(up) === 2 && count(down) === 2, {
+      what: JSON.stringify([up.answers, down.answers]),
+    })
+    const rows = ({ answers }: { answers: readonly Answer[] }) =>
+      answers.map(({ data }) => String((data?.sample_stream as { value: unknown }[])[0]?.value))
+    const seen = (texts: readonly (string | undefined)[]) =>
+      texts.map((text) => (type === 'bigint' || type === 'numeric' ? String(Number(text)) : text))
+    expect(rows(up)).toEqual(seen([values[1], values[2]]))
+    expect(rows(down)).toEqual(seen([values[1], values[0]]))
+  })
+
+  it('does not send a batch that reads like the one before', async () => {
+    for (const big of [1, 2, 3]) await library.ask(addSample, { big })
+    await library.ask(
+      'mutation { update_sample(where: {big: {_eq: 3}}, _set: {flag: true}) { affected_rows } }',
+    )
+    const stream = follow(
+      'subscription { sample_stream(batch_size: 1, cursor: {initial_value: {big: 0}}) { flag } }',
+    )
+    await eventually(() => stream.answers.length === 2)
+    expect(stream.answers).toEqual([
+      { data: { sample_stream: [{ flag: null }] } },
+      { data: { sample_stream: [{ flag: true }] } },
+    ])
+  })
+
+  it('follows whatever can be asked: functions, aggregates, fragments, variables, what is left out or in', async () => {
+    const cases = [
+      [
+        'subscription ($s: String!) { search_books(args: {search: $s}, order_by: {isbn: asc}) { title } }',
+        { s: 'emma' },
+      ],
+      ['subscription { firstAuthor { name } }', {}],
+      [
+        'subscription { book_aggregate(where: {pageCount: {_gt: 200}}) { aggregate { count sum { pageCount } } nodes { isbn } } }',
+        {},
+      ],
+      [
+        'subscription { author_by_pk(id: 1) { ...Names } } fragment Names on author { name books(order_by: {isbn: asc}) { title } }',
+        {},
+      ],
+      [
+        'subscription ($with: Boolean!) { author_by_pk(id: 1) { name born @include(if: $with) id @skip(if: $with) } }',
+        { with: true },
+      ],
+      ['subscription ($id: Int = 2) { author_by_pk(id: $id) { name } }', {}],
+      ['subscription { __typename }', {}],
+    ] as const
+    const all = cases.map(([query, variables]) => follow(query, variables))
+    await eventually(() => all.every(({ answers }) => answers.length === 1))
+    expect(all.map(({ answers: [answer] }) => answer?.data)).toEqual([
+      { search_books: [{ title: 'Emma' }] },
+      { firstAuthor: { name: 'Austen' } },
+      {
+        book_aggregate: {
+          aggregate: { count: 3, sum: { pageCount: 1327 } },
+          nodes: expect.any(Array) as unknown,
+        },
+      },
+      { author_by_pk: { name: 'Austen', books: [{ title: 'Emma' }, { title: 'Persuasion' }] } },
+      { author_by_pk: { name: 'Austen', born: '1775-12-16' } },
+      { author_by_pk: { name: 'Herbert' } },
+      { __typename: 'subscription_root' },
+    ])
+    await library.ask(rename, { name: 'Jane' })
+    // A function's tables are not known: it hears of any.
+    await eventually(() => all[1]?.answers.length === 2 && all[3]?.answers.length === 2)
+  })
+
+  it('looks once for many with different values, each of whom hears its own', async () => {
+    const ids = Array.from({ length: 130 }, (_, index) => index - 60)
+    const all = ids.map((id) => follow('subscription ($id: Int!) { author_by_pk(id: $id) { name } }', { id }))
+    await eventually(() => all.every(({ answers }) => answers.length === 1))
+    const bad = follow('subscription ($day: date) { author(where: {born: {_eq: $day}}) { id } }', {
+      day: 'no',
+    })
+    const good = follow('subscription ($day: date) { author(where: {born: {_eq: $day}}) { id } }', {
+      day: '1775-12-16',
+    })
+    await library.ask(rename, { name: 'Jane' })
+    await eventually(
+      () => all[61]?.answers.length === 2 && bad.answers.length > 0 && good.answers.length === 1,
+    )
+    expect(all.map(({ answers }) => answers.length)).toEqual(ids.map((id) => (id === 1 ? 2 : 1)))
+    expect(all[62]?.answers).toEqual([{ data: { author_by_pk: { name: 'Herbert' } } }])
+    expect(good.answers).toEqual([{ data: { author: [{ id: 1 }] } }])
   })
 
   it('misses no row of many writers', async () => {
