@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 
 import type { Clock } from '../../lib/clock.ts'
+import { MusterError } from '../../model/errors.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { Session } from '../execution/session.ts'
 import { adminRole } from '../execution/session.ts'
@@ -25,8 +26,12 @@ export interface AuthenticationOptions {
 const secretHeaders = ['x-hasura-admin-secret', 'x-hasura-access-key'] as const
 const anyOfThem = secretHeaders.join('/')
 
+/** @throws MusterError `config-invalid` for an unauthorized role that may do everything */
 export function createAuthentication(options: AuthenticationOptions): Authenticate {
   const { jwt, unauthorizedRole } = options
+  if (unauthorizedRole === adminRole) {
+    throw new MusterError('config-invalid', 'HASURA_GRAPHQL_UNAUTHORIZED_ROLE: it cannot be admin')
+  }
   const bySecret = adminSecretAuthentication(options.adminSecret)
   const byToken = jwt === undefined ? undefined : jwtAuthentication(jwt, options.clock)
   return async (headers) => {

@@ -56,6 +56,12 @@ describe('with a role for the unauthorized', () => {
     })
   })
 
+  it('cannot be the one that may do everything', () => {
+    expect(() =>
+      createAuthentication({ adminSecret: 'secret', unauthorizedRole: 'admin', clock: systemClock }),
+    ).toThrow(expect.objectContaining({ code: 'config-invalid' }) as Error)
+  })
+
   it('refuses who has a wrong one', async () => {
     await expect(open({ 'x-hasura-admin-secret': 'guess' })).rejects.toMatchObject(refused)
   })
