@@ -64,7 +64,7 @@ export async function startLiveQueries({
     }
   }
   const followStream = (subscription: StreamSubscription, follower: Follower): (() => void) => {
-    const watch = new StreamWatch(subscription, follower, lookAt, timing)
+    const watch = new StreamWatch(subscription, follower, lookAt, timing === 'fast')
     pace.add(watch)
     return () => {
       watch.end()

@@ -5,7 +5,6 @@ import type { HasuraError } from '../execution/hasura-error.ts'
 import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
 import type { LookAt } from './looks.ts'
 import type { LiveSubscription, StreamSubscription } from './subscription.ts'
-import type { Timing } from './timing.ts'
 
 export interface Follower {
   /** A whole `{"data": …}`. */
@@ -105,7 +104,8 @@ export class StreamWatch implements Watch {
   #told: string | undefined
   #isEnded = false
 
-  constructor(subscription: StreamSubscription, follower: Follower, lookAt: LookAt, timing: Timing) {
+  /** `goesOn`: a full batch is followed by the next at once. */
+  constructor(subscription: StreamSubscription, follower: Follower, lookAt: LookAt, goesOn: boolean) {
     this.sources = subscription.sources
     this.sql = subscription.lookFrom(undefined).sql
     this.wake = createWaker(async () => {
@@ -119,7 +119,7 @@ export class StreamWatch implements Watch {
         this.#cursor = message.cursor
         // As the engine: a batch that reads like the one before is not sent.
         if (this.#told !== told) follower.next(message.text)
-        if (message.isFull && timing === 'fast') this.wake()
+        if (message.isFull && goesOn) this.wake()
       } catch (error) {
         if (!this.isEnded()) follower.error(hasuraErrorOf(error))
       }

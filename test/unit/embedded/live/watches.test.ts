@@ -116,7 +116,7 @@ describe('a stream', () => {
 
   it('goes on while batches are full, from where the last one ended, and says nothing of nothing', async () => {
     const follower = aFollower()
-    const watch = new StreamWatch(stream, follower, look, 'fast')
+    const watch = new StreamWatch(stream, follower, look, true)
     watch.wake()
     await settle()
     watch.wake()
@@ -126,7 +126,7 @@ describe('a stream', () => {
 
   it('gives one batch at a look where the engine polls', async () => {
     const follower = aFollower()
-    const watch = new StreamWatch(stream, follower, look, 'hasura')
+    const watch = new StreamWatch(stream, follower, look, false)
     watch.wake()
     await settle()
     expect(follower.told).toEqual(['1,2'])
@@ -139,7 +139,7 @@ describe('a stream', () => {
       ...stream,
       message: ([text] = []) => (typeof text === 'string' ? { text, cursor: 'c', isFull: false } : undefined),
     }
-    const watch = new StreamWatch(texted, follower, async () => [texts.shift() ?? null, 'c', '1'], 'fast')
+    const watch = new StreamWatch(texted, follower, async () => [texts.shift() ?? null, 'c', '1'], true)
     for (let look = 0; look < 5; look += 1) {
       watch.wake()
       await settle()
@@ -150,7 +150,7 @@ describe('a stream', () => {
   it('waits for who is behind, and loses nothing by it', async () => {
     const follower = aFollower()
     follower.behind = true
-    const watch = new StreamWatch(stream, follower, look, 'fast')
+    const watch = new StreamWatch(stream, follower, look, true)
     watch.wake()
     await settle()
     follower.behind = false
@@ -161,7 +161,7 @@ describe('a stream', () => {
 
   it('says nothing after its end, not even what was under way', async () => {
     const follower = aFollower()
-    const watch = new StreamWatch(stream, follower, look, 'fast')
+    const watch = new StreamWatch(stream, follower, look, true)
     watch.wake()
     watch.end()
     await settle()
