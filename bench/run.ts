@@ -9,6 +9,7 @@ import { Argument, Command } from 'commander'
 
 import { startPostgres } from '../test/support/postgres.ts'
 import { assign } from './assign.ts'
+import { endpoint } from './endpoint.ts'
 import { latency } from './latency.ts'
 import { live } from './live.ts'
 import { plan } from './plan.ts'
@@ -16,7 +17,7 @@ import type { Benchmark } from './support/benchmark.ts'
 import { administer } from './support/database.ts'
 import { figuresJson, machineText, machineWith, tableText } from './support/report.ts'
 
-const benchmarks: readonly Benchmark[] = [latency, assign, plan, live]
+const benchmarks: readonly Benchmark[] = [latency, assign, plan, live, endpoint]
 
 const program = new Command('node bench/run.ts')
   .description('Measure what claims speed, each beside its baseline in the same run')
