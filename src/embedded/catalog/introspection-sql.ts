@@ -1,11 +1,14 @@
 /** `$1`: a JSON list of `{schema, name}`. Each statement gives one text: a JSON list of what of it was found. */
 
-/** A type as `PgType`; `oid` is the column that holds it. Domains are replaced by what they are made of. */
+/**
+ * A type as `PgType`; `oid` is the column that holds it. Domains are replaced by what they are made of. The modifier -1
+ * asks for the bare type: a `character` without one would cut its values down to one.
+ */
 const typeOf = (oid: string): string =>
   `(
-  select json_build_object('name', t.typname, 'sql', format_type(t.oid, null), 'kind', muster_kind(t), 'element',
+  select json_build_object('name', t.typname, 'sql', format_type(t.oid, -1), 'kind', muster_kind(t), 'element',
     case when t.typcategory = 'A' and t.typelem <> 0 then (
-      select json_build_object('name', e.typname, 'sql', format_type(e.oid, null), 'kind', muster_kind(e))
+      select json_build_object('name', e.typname, 'sql', format_type(e.oid, -1), 'kind', muster_kind(e))
       from pg_type e where e.oid = t.typelem) end)
   from pg_type d join pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
   where d.oid = ${oid})`.replaceAll(

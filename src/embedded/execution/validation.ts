@@ -63,7 +63,7 @@ export function validateDocument(schema: GraphQLSchema, document: DocumentNode):
 /** A fault that graphql-js found, in a document or in the values of its variables. */
 export function refusalOf(error: GraphQLError, document: DocumentNode): HasuraError {
   // Of a definition and its use, the use is meant.
-  const node = error.nodes?.at(-1)
+  const node = /^Variable "\$.+?" is not defined/.test(error.message) ? error.nodes?.[0] : error.nodes?.at(-1)
   const path = node === undefined ? '$' : pathOf(document, node)
   const { code, words, suffix } = refusalWords(error.message)
   return new HasuraError(code, words, `${path}${suffix}`, error)
@@ -78,13 +78,24 @@ export interface RefusalWords {
 
 const longestWords = 300
 
+/** As the engine prints numbers: `2.147483648e9`. */
+function scientific(text: string): string {
+  const value = Number(text)
+  const size = Math.abs(value)
+  if (size >= 0.1 && size < 1e7) return Number.isInteger(value) ? `${value}.0` : String(value)
+  const [digits = '', exponent = ''] = value.toExponential().split('e')
+  return `${digits.includes('.') ? digits : `${digits}.0`}e${exponent.replace('+', '')}`
+}
+
 /** Hasura's words for graphql-js's; its own, cut short, where there are none. */
 export function refusalWords(message: string): RefusalWords {
   for (const [pattern, words, suffix = '', code = 'validation-failed'] of translations) {
     const match = pattern.exec(message)
     if (match === null) continue
     const fill = (text: string): string =>
-      text.replaceAll(/\$(\d)/g, (_all, index: string) => match[Number(index)] ?? '')
+      text.replaceAll(/\$(\d)/g, (_all, index: string) =>
+        code === 'parse-failed' ? scientific(match[1] ?? '') : (match[Number(index)] ?? ''),
+      )
     return { code, words: fill(words), suffix: fill(suffix) }
   }
   // A value in it may be long, and is none of a log's business.

@@ -1,4 +1,7 @@
-/** `aggregate { count sum { … } … }` over rows that have a name. */
+/**
+ * `aggregate { count sum { … } … }` over rows that have a name. Each part looks at the rows by itself: an aggregate that
+ * stands in a query of its own inside does not make one row of the rows around it.
+ */
 import { getArgumentValues } from 'graphql'
 import type { GraphQLObjectType } from 'graphql'
 
@@ -20,8 +23,10 @@ export function aggregateOutputs(
   const typeName = `${table.name}_aggregate_fields`
   const type = context.schema.getType(typeName) as GraphQLObjectType
   return collectFields(selectionsOf(field), typeName, context.scope).map((each): Output => {
-    if (each.name === '__typename') return [each.key, `max(${quoteText(typeName)}::text)`]
-    if (each.name === 'count') return [each.key, countSql(context, table, rows, each, type)]
+    if (each.name === '__typename') return [each.key, `${quoteText(typeName)}::text`]
+    if (each.name === 'count') {
+      return [each.key, `(select ${countSql(context, table, rows, each, type)} from ${rows})`]
+    }
     return [each.key, jsonObject(overColumns(context, table, rows, each), `from ${rows}`)]
   })
 }

@@ -207,7 +207,7 @@ export function aggregateSql(
         const from = `from ${rows} as ${node}${limit}`
         return [each.key, jsonList(rowOutputs(context, table, node, each, here), from)]
       }
-      return [each.key, jsonObject(aggregateOutputs(context, table, rows, each), `from ${rows}`)]
+      return [each.key, jsonObject(aggregateOutputs(context, table, rows, each))]
     },
   )
   return `(with ${rows} as (select ${distinct}${source.alias}.* ${tail}) select o from ${jsonObject(outputs)} as whole)`
