@@ -3,7 +3,15 @@
  * does, which polls: what came and went between two polls was never there, and of a stream each poll gives one batch.
  */
 import type { Clock } from '../../lib/clock.ts'
-import type { Watch } from './watches.ts'
+
+/** Something that is looked at again and again. */
+export interface Watch {
+  readonly sources: ReadonlySet<string>
+  /** The statement, the same for other values. */
+  readonly sql: string
+  /** Look soon; a look under way does not count, since it may have read before the change. */
+  wake(): void
+}
 
 export type Timing = 'fast' | 'hasura'
 

@@ -5,6 +5,7 @@ import type { HasuraError } from '../execution/hasura-error.ts'
 import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
 import type { LookAt } from './looks.ts'
 import type { LiveSubscription, StreamSubscription } from './subscription.ts'
+import type { Watch } from './timing.ts'
 
 export interface Follower {
   /** A whole `{"data": …}`. */
@@ -12,14 +13,6 @@ export interface Follower {
   error(error: HasuraError): void
   /** Whether what it was sent before has not left yet: it is then told less often, and the newest. */
   isBehind(): boolean
-}
-
-export interface Watch {
-  readonly sources: ReadonlySet<string>
-  /** The statement, the same for other values. */
-  readonly sql: string
-  /** Look soon; a look under way does not count, since it may have read before the change. */
-  wake(): void
 }
 
 /** Runs `look` at once when idle; wakes that come meanwhile are merged into one more run. */
