@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { fastPace, hasuraPace } from '../../../../src/embedded/live/timing.ts'
-import type { Watch } from '../../../../src/embedded/live/watches.ts'
+import type { Watch } from '../../../../src/embedded/live/timing.ts'
 import { TestClock } from '../../../support/test-clock.ts'
 
 function aWatch(sources: readonly string[] = ['public.a'], sql = 'select 1') {
