@@ -1,11 +1,18 @@
 /** What each role's schema holds, and who a request is from: by secret, by token, or by nothing. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
 import { buildClientSchema, getIntrospectionQuery } from 'graphql'
 import type { IntrospectionQuery } from 'graphql'
 import { createClient } from 'graphql-ws'
-import { SignJWT } from 'jose'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import type { CryptoKey } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
 
+import { createAuthentication } from '../../../src/embedded/server/authentication.ts'
+import { readJwtOptions } from '../../../src/embedded/server/jwt-options.ts'
+import { systemClock } from '../../../src/lib/clock.ts'
 import type { AnEndpoint, Answer } from '../../support/an-endpoint.ts'
 import { anEndpoint } from '../../support/an-endpoint.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -162,5 +169,36 @@ describe('who asks', () => {
     expect(heard).toEqual([{ note_by_pk: { id: 3 } }])
     await eventually(() => isClosed)
     await client.dispose()
+  })
+
+  it('is who a token of a key set says', async () => {
+    const pair = await generateKeyPair('RS256', { extractable: true })
+    const jwk = { ...(await exportJWK(pair.publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }
+    const keys = createServer((_request, response) => response.end(JSON.stringify({ keys: [jwk] })))
+    await new Promise<void>((resolve) => keys.listen(0, '127.0.0.1', resolve))
+    try {
+      const { port } = keys.address() as AddressInfo
+      const authenticate = createAuthentication({
+        adminSecret: 'secret',
+        jwt: readJwtOptions(JSON.stringify({ jwk_url: `http://127.0.0.1:${port}/keys` })),
+        clock: systemClock,
+      })
+      const token = (alg: string, key: CryptoKey | Uint8Array): Promise<string> =>
+        new SignJWT({ 'https://hasura.io/jwt/claims': bobs })
+          .setProtectedHeader({ alg, kid: 'one' })
+          .setExpirationTime('1h')
+          .sign(key)
+      const good = { authorization: `Bearer ${await token('RS256', pair.privateKey)}` }
+      expect(await authenticate(good)).toMatchObject({
+        role: 'worker',
+        variables: { 'x-hasura-user-id': '2' },
+      })
+      // What everybody can read is no secret to sign with.
+      const forged = { authorization: `Bearer ${await token('HS256', Buffer.from(JSON.stringify(jwk)))}` }
+      await expect(authenticate(forged)).rejects.toMatchObject({ code: 'invalid-jwt' })
+    } finally {
+      keys.closeAllConnections()
+      await new Promise((resolve) => keys.close(resolve))
+    }
   })
 })
