@@ -3,7 +3,7 @@
  * statement that took long is not begun again before as long a rest, so that writers and requests have their share.
  */
 import type { Clock } from '../../lib/clock.ts'
-import type { Database, TextRow } from '../database/database.ts'
+import type { Database, Parameters, TextRow } from '../database/database.ts'
 import { SqlError } from '../database/database.ts'
 import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
 import { cohortParameters, cohortSql } from './cohort-sql.ts'
@@ -28,6 +28,8 @@ interface Wanted {
 interface Queue {
   wanted: Wanted[]
   isArmed: boolean
+  /** Statements that are to take from the wanted, once it is their turn. */
+  pending: number
   restsUntil: number
 }
 
@@ -36,11 +38,20 @@ export function createLooks(database: Database, clock: Clock): LookAt {
   // Most of the pool is left to requests.
   const limit = createLimiter(Math.max(1, Math.min(4, Math.floor(database.concurrency / 2))))
 
-  const one = async ({ look, resolve, reject }: Wanted): Promise<void> => {
-    try {
-      resolve((await limit(() => database.query(look.sql, look.parameters)))[0])
-    } catch (error) {
-      reject(hasuraErrorOf(error))
+  const query = async (queue: Queue, sql: string, parameters: Parameters): Promise<readonly TextRow[]> => {
+    const began = clock.now()
+    const rows = await database.query(sql, parameters)
+    const took = clock.now() - began
+    if (took > quickMs) queue.restsUntil = clock.now() + Math.min(took, longestRestMs)
+    return rows
+  }
+
+  const alone = async (queue: Queue, wanted: readonly Wanted[]): Promise<void> => {
+    for (const { look, resolve, reject } of wanted) {
+      await query(queue, look.sql, look.parameters).then(
+        ([row]) => resolve(row),
+        (error: unknown) => reject(hasuraErrorOf(error)),
+      )
     }
   }
 
@@ -50,43 +61,41 @@ export function createLooks(database: Database, clock: Clock): LookAt {
     const { sql, parameters } = first.look
     // Without values all would be one look, and are one watch.
     if (parameters.length === 0) {
-      await Promise.all(wanted.map(one))
+      await alone(queue, wanted)
       return
     }
     try {
-      const rows = await limit(async () => {
-        const began = clock.now()
-        const given = await database.query(
-          cohortSql(sql, parameters.length),
-          cohortParameters(wanted.map(({ look }) => look.parameters)),
-        )
-        const took = clock.now() - began
-        if (took > quickMs) queue.restsUntil = clock.now() + Math.min(took, longestRestMs)
-        return given
-      })
+      const values = cohortParameters(wanted.map(({ look }) => look.parameters))
+      const rows = await query(queue, cohortSql(sql, parameters.length), values)
       const byPlace = new Map(rows.map(([place, ...row]) => [Number(place), row]))
       wanted.forEach(({ resolve }, index) => resolve(byPlace.get(index + 1)))
     } catch (error) {
       // One whose values are refused must not fail the others.
-      if (error instanceof SqlError && wanted.length > 1) await Promise.all(wanted.map(one))
+      if (error instanceof SqlError && wanted.length > 1) await alone(queue, wanted)
       else for (const { reject } of wanted) reject(hasuraErrorOf(error))
     }
   }
 
+  /** Takes as late as it can: what is wanted while others run comes along. */
+  const take = async (sql: string, queue: Queue): Promise<void> => {
+    await limit(async () => {
+      queue.pending -= 1
+      await together(queue, queue.wanted.splice(0, mostTogether))
+    })
+    forget(sql, queue)
+  }
+
   const begin = (sql: string, queue: Queue): void => {
     queue.isArmed = false
-    const wanted = queue.wanted
-    queue.wanted = []
-    const batches: Promise<void>[] = []
-    for (let at = 0; at < wanted.length; at += mostTogether) {
-      batches.push(together(queue, wanted.slice(at, at + mostTogether)))
+    while (queue.pending * mostTogether < queue.wanted.length) {
+      queue.pending += 1
+      void take(sql, queue)
     }
-    void Promise.all(batches).then(() => forget(sql, queue))
   }
 
   /** Statements are as many as clients think of: only those in use and those that rest are kept. */
   const forget = (sql: string, queue: Queue): void => {
-    if (queue.isArmed || queue.wanted.length > 0) return
+    if (queue.isArmed || queue.pending > 0 || queue.wanted.length > 0) return
     const rest = queue.restsUntil - clock.now()
     if (rest > 0) clock.after(rest, () => forget(sql, queue))
     else queues.delete(sql)
@@ -103,7 +112,7 @@ export function createLooks(database: Database, clock: Clock): LookAt {
 
   return (look) =>
     new Promise((resolve, reject) => {
-      const queue = queues.get(look.sql) ?? { wanted: [], isArmed: false, restsUntil: 0 }
+      const queue = queues.get(look.sql) ?? { wanted: [], isArmed: false, pending: 0, restsUntil: 0 }
       queues.set(look.sql, queue)
       queue.wanted.push({ look, resolve, reject })
       arm(look.sql, queue)

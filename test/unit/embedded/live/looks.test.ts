@@ -51,16 +51,19 @@ describe('looks', () => {
     expect(statements).toEqual([{ sql: 'select 1', parameters: [] }])
   })
 
-  it('that take long rest for as long', async () => {
-    const clock = new TestClock()
-    const { statements, database } = aDatabase(clock, 200)
-    const lookAt = createLooks(database, clock)
-    await lookAt({ sql: 'select $1', parameters: ['a'] })
-    const second = lookAt({ sql: 'select $1', parameters: ['b'] })
-    await settle()
-    expect(statements).toHaveLength(1)
-    await clock.advance(200)
-    await second
-    expect(statements).toHaveLength(2)
-  })
+  it.each([{ parameters: ['a'] }, { parameters: [] }])(
+    'that take long rest for as long ($parameters)',
+    async ({ parameters }) => {
+      const clock = new TestClock()
+      const { statements, database } = aDatabase(clock, 200)
+      const lookAt = createLooks(database, clock)
+      await lookAt({ sql: 'select $1', parameters })
+      const second = lookAt({ sql: 'select $1', parameters })
+      await settle()
+      expect(statements).toHaveLength(1)
+      await clock.advance(200)
+      await second
+      expect(statements).toHaveLength(2)
+    },
+  )
 })
