@@ -27,7 +27,9 @@ export function aggregateOutputs(
     if (each.name === 'count') {
       return [each.key, `(select ${countSql(context, table, rows, each, type)} from ${rows})`]
     }
-    return [each.key, jsonObject(overColumns(context, table, rows, each), `from ${rows}`)]
+    const over = overColumns(context, table, rows, each)
+    // Without an aggregate there would be an object for each row.
+    return [each.key, over.length === 0 ? `'{}'::json` : jsonObject(over, `from ${rows}`)]
   })
 }
 

@@ -10,7 +10,12 @@ export interface Aggregate {
 }
 
 const ofNumbers = ['avg', 'stddev', 'stddev_pop', 'stddev_samp', 'sum', 'var_pop', 'var_samp', 'variance']
-const withoutOrder = new Set(['bool', 'xid', 'point', 'bytea'])
+/** Types that `max` and `min` do not take. */
+const withoutOrder = new Set(
+  'bool bit box bytea circle line lseg macaddr macaddr8 path point polygon tsquery tsvector varbit xid'.split(
+    ' ',
+  ),
+)
 
 /** What may be computed over a table's columns, beside `count`. */
 export function aggregatesOf(table: ApiTable): readonly Aggregate[] {

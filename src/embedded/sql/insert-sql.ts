@@ -88,7 +88,7 @@ function conflictSql(
 ): string {
   const target = ` on conflict on constraint ${quoteName(clause['constraint'] as string)}`
   const access = table.access.update ?? { columns: [], presets: [], filter: noRow, check: everyRow }
-  const columns = (clause['update_columns'] as readonly string[]).flatMap((name) =>
+  const columns = [...new Set(clause['update_columns'] as readonly string[])].flatMap((name) =>
     access.columns.filter((column) => column.name === name),
   )
   if (columns.length === 0) return `${target} do nothing`

@@ -9,7 +9,8 @@ const longestName = 63
 
 /** One JSON object per row of `tail` (`from … where …`); `distinct` may precede the columns. */
 function rows(outputs: readonly Output[], tail: string, distinct = ''): string {
-  if (outputs.some(([key]) => Buffer.byteLength(key) > longestName)) {
+  // `distinct` wants a column, and there is none when all were skipped.
+  if (outputs.length === 0 || outputs.some(([key]) => Buffer.byteLength(key) > longestName)) {
     const pairs = outputs.flatMap(([key, sql]) => [quoteText(key), sql])
     return `select ${distinct}json_build_object(${pairs.join(', ')}) as o ${tail}`
   }

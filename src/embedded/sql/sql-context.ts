@@ -20,7 +20,7 @@ export interface SqlContext {
   readonly sources: Set<string>
   /** A value of a column's type, as a parameter with its cast. */
   value(value: unknown, type: PgType): string
-  /** A list of values of a type, as one array parameter. */
+  /** A list of values of a type for `any` or `all`: one array parameter, or for arrays a query. */
   list(values: readonly unknown[], type: PgType): string
   text(text: string): string
   texts(texts: readonly string[]): string
@@ -37,12 +37,21 @@ export function createSqlContext(settings: Settings): SqlContext {
     // The driver sees text whatever the type, so that it has no opinion on the value; PostgreSQL reads it as literals.
     return type === 'text' ? `$${parameters.length}::text` : `($${parameters.length}::text)::${type}`
   }
+  /** Arrays in an array would be one of more dimensions: `any` and `all` take a query as well. */
+  const rowsOf = (values: readonly unknown[], type: PgType): string => {
+    const rows = values.map((value) => `(${add(textOf(value, type), type.sql)})`)
+    if (rows.length === 0) return `select null::${type.sql} where false`
+    return `select l.v from (values ${rows.join(', ')}) as l (v)`
+  }
   return {
     ...settings,
     parameters,
     sources: new Set(),
     value: (value, type) => add(textOf(value, type), type.sql),
-    list: (values, type) => add(arrayText(values.map((value) => textOf(value, type))), `${type.sql}[]`),
+    list: (values, type) => {
+      if (type.element !== undefined) return rowsOf(values, type)
+      return add(arrayText(values.map((value) => textOf(value, type))), `${type.sql}[]`)
+    },
     text: (text) => add(text, 'text'),
     texts: (texts) => add(arrayText(texts), 'text[]'),
     alias: () => `t${aliases++}`,

@@ -43,7 +43,7 @@ export const changes: readonly ContractCase[] = [
   answers(
     'increments a bigint',
     'mutation { update_sample(where: {id: {_eq: 2}}, _inc: {big: "1000000000000000000"}) { returning { big } } }',
-    { update_sample: { returning: [{ big: 1000000000000000005 }] } },
+    { update_sample: { returning: [{ big: Number('1000000000000000005') }] } },
     { holds: ['1000000000000000005'], fact: '2.2 names' },
   ),
   answers(

@@ -5,7 +5,7 @@ const books = (shows: string, where: string, isbns: string, fact?: string): Cont
   answers(
     shows,
     `{ books(where: ${where}, order_by: {isbn: asc}) { isbn } }`,
-    { books: [...isbns].map((isbn) => ({ isbn })) },
+    { books: Array.from(isbns).map((isbn) => ({ isbn })) },
     fact === undefined ? {} : { fact },
   )
 const samples = (shows: string, where: string, ids: readonly number[], fact?: string): ContractCase =>
@@ -59,6 +59,9 @@ export const operators: readonly ContractCase[] = [
   books('an array that holds', '{tags: {_contains: ["sand"]}}', '3'),
   books('an array that is held', '{tags: {_contained_in: ["sea", "sand"]}}', '124'),
   books('an array that equals', '{tags: {_eq: ["sand", "desert"]}}', '3'),
+  books('an array among arrays', '{tags: {_in: [["sea"], []]}}', '124'),
+  books('an array not among arrays', '{tags: {_nin: [["sea"]]}}', '134'),
+  books('an array among nothing', '{tags: {_in: []}}', ''),
   books('a domain is what it is made of', '{label: {_like: "o%"}}', '4'),
   books('an empty filter', '{}', '1234', semantics),
   books('a filter of an empty column', '{title: {}}', '1234', semantics),

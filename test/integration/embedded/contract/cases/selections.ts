@@ -239,6 +239,11 @@ export const selections: readonly ContractCase[] = [
     },
   ),
   answers(
+    'all skipped, and yet one of each',
+    '{ author_by_pk(id: 1) { books(distinct_on: author_id) { isbn @skip(if: true) } } }',
+    { author_by_pk: { books: [{}] } },
+  ),
+  answers(
     'a part of jsonb',
     '{ item_by_pk(shelf_id: 2, place: 1) { a: state(path: "$.a") b: state(path: "list[1]") c: state(path: "$.o.p") d: state(path: "none") } }',
     { item_by_pk: { a: 1, b: 2, c: 'q', d: null } },

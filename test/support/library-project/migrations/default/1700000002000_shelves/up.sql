@@ -60,3 +60,5 @@ create function fill_shelf(shelf_code text, labels text[]) returns setof item la
     select s.id, l.place, l.label from shelf s, unnest(labels) with ordinality as l (label, place) where s.code = shelf_code
   returning *
 $$;
+-- What the canary looks like from outside: nothing can be written through it.
+create view canary_seen as select count(*) as birds, coalesce(bool_and(alive), false) as alive from canary;
