@@ -100,6 +100,18 @@ describe.each(databaseKinds)('on %s', (kind) => {
     expect(schema.getMutationType()?.getFields()).toHaveProperty('insert_shelf_one')
   })
 
+  it('describes the fleet too', async () => {
+    const projectDir = new URL('../../../../config/hasura', import.meta.url).pathname
+    const fleet = await anEndpoint(kind, { projectDir })
+    try {
+      const { data } = await fleet.ask(getIntrospectionQuery())
+      const schema = buildClientSchema(data as unknown as IntrospectionQuery)
+      expect(schema.getType('query_root')).toBeDefined()
+    } finally {
+      await fleet.close()
+    }
+  })
+
   it('writes big numbers as text where that is wanted', async () => {
     const text = await anEndpoint(kind, { stringifyNumerics: true })
     try {
