@@ -210,13 +210,13 @@ describe('local hosts', () => {
     expect(await readdir(hosts)).toEqual([])
   })
 
-  it('are not overlooked by a daemon that can open no file: what the list leaves out is taken for gone', async () => {
+  it('are not overlooked by a daemon that can hardly open a file: what the list leaves out is taken for gone', async () => {
     const fewFiles = fileURLToPath(new URL('../../support/few-files-program.ts', import.meta.url))
     const { stdout } = await promisify(execFile)('bash', [
       '-c',
       `ulimit -n 60; exec "${process.execPath}" "${fewFiles}"`,
     ])
-    expect(stdout).toBe('refused EMFILE')
+    expect(stdout).toBe('overlooked 0 times')
   })
 
   it('are all stopped at once, those that are meant only', async () => {
