@@ -78,7 +78,11 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
   health.set('start', 'not subscribed to the database yet')
 
   const endpoint = await startEndpoint(config, logger)
-  const client = createHasuraClient({ url: endpoint.url, adminSecret: config.adminSecret })
+  const client = createHasuraClient({
+    url: endpoint.url,
+    fetch: endpoint.fetch,
+    adminSecret: config.adminSecret,
+  })
   const store = createHasuraStore(client, () => clock.now())
   const fault = killAt(config.settings.MUSTER_FAULTS)
 
@@ -127,7 +131,7 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
 async function startEndpoint(
   config: Config,
   logger: Logger,
-): Promise<{ url: string; stop: () => Promise<void> }> {
+): Promise<{ url: string; fetch?: typeof fetch; stop: () => Promise<void> }> {
   if (config.database.kind === 'hasura')
     return { url: config.database.endpoint, stop: () => Promise.resolve() }
   return startEmbedded({

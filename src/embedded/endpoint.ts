@@ -23,10 +23,12 @@ import { buildApi } from './schema/build-api.ts'
 import { installRowChecks } from './sql/check-sql.ts'
 import { createAuthentication } from './server/authentication.ts'
 import { createBackupRoute } from './server/backup-route.ts'
+import { createGraphqlRoute } from './server/graphql-route.ts'
 import { createGraphqlService } from './server/graphql-service.ts'
 import { createHttpServer, graphqlPath, listen } from './server/http-server.ts'
 import { readJwtOptions } from './server/jwt-options.ts'
 import { createRoles } from './server/roles.ts'
+import { createInProcessFetch } from './server/in-process-fetch.ts'
 import { acceptSockets } from './server/sockets.ts'
 
 export type DatabaseChoice =
@@ -66,6 +68,8 @@ export interface EmbeddedOptions {
 export interface EmbeddedEndpoint {
   /** `http://host:port/v1/graphql` */
   readonly url: string
+  /** Answers requests to `url` without a socket. */
+  readonly fetch: typeof fetch
   readonly port: number
   /** The first migration was applied by this start. */
   readonly databaseWasNew: boolean
@@ -112,7 +116,8 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
     const authenticate = createAuthentication({ adminSecret, jwt, unauthorizedRole, clock })
     const service = createGraphqlService({ roleOf, live, logger })
     const backUp = createBackupRoute(authenticate, () => packBackup(database))
-    const server = createHttpServer({ authenticate, service, backUp, logger })
+    const graphql = createGraphqlRoute({ authenticate, service, logger })
+    const server = createHttpServer({ graphql, backUp, logger })
     const { authCloseCode = 4403 } = options
     const sockets = acceptSockets(server, { authenticate, service, clock, authCloseCode })
     const port = await listen(server, host, options.port)
@@ -134,6 +139,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
     )
     return {
       url,
+      fetch: createInProcessFetch(graphql),
       port,
       databaseWasNew,
       appliedMigrations: applied,

@@ -1,4 +1,4 @@
-/** `POST /v1/graphql` and its neighbours. Errors in a request are answers too: Hasura gives them with status 200. */
+/** `POST /v1/graphql` and its neighbours, over HTTP. */
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -8,11 +8,9 @@ import type { Logger } from '../../lib/logger.ts'
 import { MusterError } from '../../model/errors.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
-import { parseExactJson } from '../schema/exact-json.ts'
-import type { Authenticate } from './authentication.ts'
 import type { BackUp } from './backup-route.ts'
 import { backupPath } from './backup-route.ts'
-import type { GraphqlService } from './graphql-service.ts'
+import type { GraphqlRoute } from './graphql-route.ts'
 import { errorText } from './graphql-service.ts'
 
 export const graphqlPath = '/v1/graphql'
@@ -21,8 +19,7 @@ const mostBytes = 4 * 1024 * 1024
 const version = JSON.stringify({ server_type: 'ce', version: 'v2.48.0-muster' })
 
 export interface HttpOptions {
-  readonly authenticate: Authenticate
-  readonly service: GraphqlService
+  readonly graphql: GraphqlRoute
   readonly backUp: BackUp
   readonly logger: Logger
 }
@@ -33,23 +30,7 @@ interface Answer {
   readonly type?: string
 }
 
-export function createHttpServer({ authenticate, service, backUp, logger }: HttpOptions): Server {
-  const graphql = async (request: IncomingMessage): Promise<Answer> => {
-    try {
-      const session = await authenticate(request.headers)
-      const text = await readBody(request)
-      if (text === undefined) {
-        const error = new HasuraError('bad-request', 'the request body is larger than 4 MiB')
-        return { status: 413, body: errorText(error) }
-      }
-      return { status: 200, body: await service.answer(session, parseBody(text)) }
-    } catch (error) {
-      // A caller that hung up is no fault of ours.
-      if (!(error instanceof HasuraError) && request.errored === null)
-        logger.error({ err: error }, 'a request failed')
-      return { status: 200, body: errorText(hasuraErrorOf(error)) }
-    }
-  }
+export function createHttpServer({ graphql, backUp, logger }: HttpOptions): Server {
   const backup = async (request: IncomingMessage): Promise<Answer> => {
     try {
       return { status: 200, body: await backUp(request), type: 'application/gzip' }
@@ -60,7 +41,14 @@ export function createHttpServer({ authenticate, service, backUp, logger }: Http
   }
   const answer = async (request: IncomingMessage): Promise<Answer> => {
     const path = request.url?.split('?')[0]
-    if (path === graphqlPath && request.method === 'POST') return await graphql(request)
+    if (path === graphqlPath && request.method === 'POST') {
+      const { headers } = request
+      return await graphql({
+        headers,
+        readBody: () => readBody(request),
+        hasHungUp: () => request.errored !== null,
+      })
+    }
     if (path === backupPath && request.method === 'POST') return await backup(request)
     if (path === '/healthz') return { status: 200, body: 'OK', type: 'text/plain; charset=utf-8' }
     if (path === '/v1/version') return { status: 200, body: version }
@@ -75,15 +63,6 @@ export function createHttpServer({ authenticate, service, backUp, logger }: Http
       () => response.destroy(),
     )
   })
-}
-
-/** @throws HasuraError `invalid-json` */
-function parseBody(text: string): unknown {
-  try {
-    return parseExactJson(text)
-  } catch (error) {
-    throw new HasuraError('invalid-json', error instanceof Error ? error.message : String(error), '$', error)
-  }
 }
 
 /** Undefined for one that is too large. */
