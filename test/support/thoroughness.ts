@@ -1,0 +1,8 @@
+/**
+ * How much of what can be repeated a run repeats: `make test` enough to see a guard that broke, `.ci/run` (which sets
+ * MUSTER_TEST_FULL=1) as much as was promised.
+ */
+const isFull = process.env['MUSTER_TEST_FULL'] === '1'
+
+/** How many times: `lean` by default, `full` under MUSTER_TEST_FULL=1. */
+export const runs = (lean: number, full: number): number => (isFull ? full : lean)
