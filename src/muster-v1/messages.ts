@@ -67,6 +67,29 @@ interface StopAgent {
   readonly agentId: string
 }
 
+export interface Renew {
+  /** PEM, PKCS #10. */
+  readonly csr: string
+}
+
+interface Info {
+  /** JSON, kept byte for byte. */
+  readonly document: Buffer
+}
+
+export interface Renewed {
+  /** PEM: the certificate, then its issuer; empty when it was refused. */
+  readonly certificate: string
+  /** PEM: what the daemon's own certificate may chain to. */
+  readonly ca: string
+  readonly error: string
+}
+
+interface Terminated {
+  /** `certificate-revoked` or `user`. */
+  readonly reason: string
+}
+
 type Nothing = Readonly<Record<string, never>>
 
 export type FromManager =
@@ -75,6 +98,8 @@ export type FromManager =
   | { readonly message: 'report'; readonly report: Report }
   | { readonly message: 'sessionTaken'; readonly sessionTaken: SessionTaken }
   | { readonly message: 'drained'; readonly drained: Nothing }
+  | { readonly message: 'renew'; readonly renew: Renew }
+  | { readonly message: 'info'; readonly info: Info }
 
 export type FromDaemon =
   | { readonly message: 'welcome'; readonly welcome: Welcome }
@@ -83,6 +108,9 @@ export type FromDaemon =
   | { readonly message: 'stopAgent'; readonly stopAgent: StopAgent }
   | { readonly message: 'drain'; readonly drain: Nothing }
   | { readonly message: 'leave'; readonly leave: Nothing }
+  | { readonly message: 'renewed'; readonly renewed: Renewed }
+  | { readonly message: 'askInfo'; readonly askInfo: Nothing }
+  | { readonly message: 'terminated'; readonly terminated: Terminated }
 
 /** What may arrive: a newer peer may say something that this version has no name for, which is to be passed over. */
 export type Received<Message> = Message | { readonly message?: undefined }
