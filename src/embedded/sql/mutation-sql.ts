@@ -11,15 +11,15 @@ import type { InsertRequest } from './insert-sql.ts'
 import { insertSql } from './insert-sql.ts'
 import type { Output } from './json-sql.ts'
 import { jsonList, jsonObject } from './json-sql.ts'
-import { insertNested, isNested, writtenRowsSql } from './nested-insert.ts'
-import type { Execute, Statement } from './nested-insert.ts'
+import { insertNested, isNested } from './nested-insert.ts'
 import { functionSql, keySql } from './query-sql.ts'
-import { visibleRows } from './row-source.ts'
 import { rowOutputs } from './select-sql.ts'
 import type { SqlContext } from './sql-context.ts'
 import { relationName } from './sql-context.ts'
 import { updateSql } from './update-sql.ts'
 import { asFields, whereSql } from './where-sql.ts'
+import type { Execute, Statement, Written } from './written-rows.ts'
+import { writeRows, writtenRowsSql } from './written-rows.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
 
@@ -48,14 +48,44 @@ export function mutationPlan(
     return one('$', (context) => `select ${functionSql(context, meaning.function, field, args)}::text`)
   }
   const { table } = meaning
-  const rows = (context: SqlContext, write: string): string =>
-    `with m as (${write}) select ${responseSql(context, table, field, path)}::text`
-  const row = (context: SqlContext, write: string): string =>
-    `with m as (${write}) select ${rowSql(context, table, field, path)}::text`
+  const isOne = ['insert-one', 'update-by-pk', 'delete-by-pk'].includes(meaning.kind)
+  const answerSql = (context: SqlContext, affectedRows?: number): string => {
+    if (isOne) return rowSql(context, table, field, path)
+    if (affectedRows === undefined) return responseSql(context, table, field, path)
+    // No parameter: it may be left unasked, and PostgreSQL refuses parameters that nothing uses.
+    return responseSql(context, table, field, path, `${affectedRows}::bigint`)
+  }
+  const answerFrom = async (execute: Execute, written: Written): Promise<string> => {
+    const context = newContext()
+    const rows = writtenRowsSql(context, table, written)
+    const sql = `with m as (${rows}) select ${answerSql(context, written.affectedRows)}::text`
+    const [found] = await execute({ sql, parameters: context.parameters, path: '$' })
+    return found?.[0] ?? 'null'
+  }
+  const isSplit = asksRelated(newContext(), table, field, isOne)
+  const write = (refusedAt: string, ...writes: ((context: SqlContext) => string)[]): MutationPlan => {
+    const isList = meaning.kind === 'update-many'
+    if (!isSplit) {
+      const statements = writes.flatMap(
+        (sqlOf) =>
+          one(refusedAt, (context) => `with m as (${sqlOf(context)}) select ${answerSql(context)}::text`)
+            .statements,
+      )
+      return { statements, isList }
+    }
+    const run: MutationPlan['run'] = async (execute) => {
+      const texts: string[] = []
+      for (const sqlOf of writes) {
+        const written = await writeRows({ newContext, execute }, table, sqlOf, refusedAt)
+        texts.push(await answerFrom(execute, written))
+      }
+      return isList ? `[${texts.join(',')}]` : (texts[0] ?? 'null')
+    }
+    return { statements: [], isList: false, run }
+  }
   switch (meaning.kind) {
     case 'insert':
     case 'insert-one': {
-      const isOne = meaning.kind === 'insert-one'
       const request: InsertRequest = {
         objects: isOne ? [asFields(args['object'])] : (args['objects'] as Arguments[]),
         onConflict: args['on_conflict'],
@@ -63,92 +93,75 @@ export function mutationPlan(
         conflictPath: at('on_conflict'),
       }
       if (!isNested(table, request.objects)) {
-        return one(request.path, (context) =>
-          (isOne ? row : rows)(context, insertSql(context, table, request)),
-        )
+        return write(request.path, (context) => insertSql(context, table, request))
       }
-      const run: MutationPlan['run'] = async (execute) => {
-        const written = await insertNested({ newContext, execute }, table, request, isOne)
-        const context = newContext()
-        const answer = isOne
-          ? rowSql(context, table, field, path)
-          : responseSql(
-              context,
-              table,
-              field,
-              path,
-              `(${context.text(String(written.affectedRows))})::bigint`,
-            )
-        const sql = `with m as (${writtenRowsSql(context, table, written)}) select ${answer}::text`
-        const [found] = await execute({ sql, parameters: context.parameters, path: '$' })
-        return found?.[0] ?? 'null'
-      }
+      const run: MutationPlan['run'] = async (execute) =>
+        await answerFrom(execute, await insertNested({ newContext, execute }, table, request, isOne))
       return { statements: [], isList: false, run }
     }
     case 'update':
-      return one('$', (context) =>
-        rows(
+      return write('$', (context) =>
+        updateSql(
           context,
-          updateSql(
-            context,
-            table,
-            args,
-            (alias) => whereSql(context, table, alias, asFields(args['where']), at('where')),
-            path,
-          ),
+          table,
+          args,
+          (alias) => whereSql(context, table, alias, asFields(args['where']), at('where')),
+          path,
         ),
       )
     case 'update-by-pk':
-      return one('$', (context) =>
-        row(
+      return write('$', (context) =>
+        updateSql(
           context,
-          updateSql(
-            context,
-            table,
-            args,
-            (alias) => keySql(context, table, alias, asFields(args['pk_columns']), path),
-            path,
-          ),
+          table,
+          args,
+          (alias) => keySql(context, table, alias, asFields(args['pk_columns']), path),
+          path,
         ),
       )
     case 'update-many': {
       const updates = args['updates'] as Arguments[]
-      return {
-        isList: true,
-        statements: updates.flatMap((update, index) => {
-          const where = `${at('updates')}[${index}].where`
-          return one('$', (context) =>
-            rows(
-              context,
-              updateSql(
-                context,
-                table,
-                update,
-                (alias) => whereSql(context, table, alias, asFields(update['where']), where),
-                path,
-              ),
-            ),
-          ).statements
-        }),
-      }
+      const writes = updates.map((update, index) => (context: SqlContext): string => {
+        const where = `${at('updates')}[${index}].where`
+        return updateSql(
+          context,
+          table,
+          update,
+          (alias) => whereSql(context, table, alias, asFields(update['where']), where),
+          path,
+        )
+      })
+      return write('$', ...writes)
     }
     case 'delete':
-      return one('$', (context) =>
-        rows(
-          context,
-          deleteSql(context, table, (alias) =>
-            whereSql(context, table, alias, asFields(args['where']), at('where')),
-          ),
+      return write('$', (context) =>
+        deleteSql(context, table, (alias) =>
+          whereSql(context, table, alias, asFields(args['where']), at('where')),
         ),
       )
     case 'delete-by-pk':
-      return one('$', (context) =>
-        row(
-          context,
-          deleteSql(context, table, (alias) => keySql(context, table, alias, args, path)),
-        ),
+      return write('$', (context) =>
+        deleteSql(context, table, (alias) => keySql(context, table, alias, args, path)),
       )
   }
+}
+
+/**
+ * Whether what is asked of the written rows leads to other rows. The engine then reads them in a statement of their own,
+ * after the write (Execute/Mutation.hs: `hasNestedFld`).
+ */
+function asksRelated(context: SqlContext, table: ApiTable, field: AskedField, isOne: boolean): boolean {
+  const isRelated = (nodes: AskedField['nodes']): boolean =>
+    collectFields(
+      nodes.map(({ selectionSet }) => selectionSet),
+      table.name,
+      context.scope,
+    ).some(({ name }) => name !== '__typename' && !table.columns.has(name))
+  if (isOne) return isRelated(field.nodes)
+  const typeName = `${table.name}_mutation_response`
+  return collectFields(selectionsOf(field), typeName, context.scope).some(
+    ({ name, nodes }) => name === 'returning' && isRelated(nodes),
+  )
 }
 
 function deleteSql(context: SqlContext, table: ApiTable, where: (alias: string) => string): string {
@@ -157,7 +170,11 @@ function deleteSql(context: SqlContext, table: ApiTable, where: (alias: string) 
   return `delete from ${relationName(table.table)} as ${alias} where ${rows} returning ${alias}.*`
 }
 
-/** `m` holds the rows that were written. */
+/**
+ * `m` holds the rows that were written. They are shown whatever the role's filter says of reading them, in the columns
+ * that it may read, as with the engine (Translate/Returning.hs: `TablePerm annBoolExpTrue`); what is read through
+ * relationships is filtered.
+ */
 function responseSql(
   context: SqlContext,
   table: ApiTable,
@@ -171,15 +188,12 @@ function responseSql(
     if (each.name === 'affected_rows') return [each.key, affectedRows]
     const alias = context.alias()
     const columns = rowOutputs(context, table, alias, each, `${path}.selectionSet.${each.key}`)
-    return [each.key, jsonList(columns, `from ${visibleRows(context, table, 'm', alias)}`)]
+    return [each.key, jsonList(columns, `from m as ${alias}`)]
   })
   return jsonObject(outputs)
 }
 
 function rowSql(context: SqlContext, table: ApiTable, field: AskedField, path: string): string {
   const alias = context.alias()
-  return jsonObject(
-    rowOutputs(context, table, alias, field, path),
-    `from ${visibleRows(context, table, 'm', alias)} limit 1`,
-  )
+  return jsonObject(rowOutputs(context, table, alias, field, path), `from m as ${alias} limit 1`)
 }

@@ -3,42 +3,15 @@
  * and its key taken over; so each row is a statement of its own, in one transaction. Rows that have nothing nested in
  * them go in together.
  */
-import type { Parameters, TextRow } from '../database/database.ts'
-import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiTable, Relationship } from '../schema/api-model.ts'
 import type { DeterminedValue, InsertRequest } from './insert-sql.ts'
 import { insertSql } from './insert-sql.ts'
-import type { SqlContext } from './sql-context.ts'
-import { relationName } from './sql-context.ts'
 import { asFields, isAbsent } from './where-sql.ts'
+import type { Means, Written } from './written-rows.ts'
+import { writeRows } from './written-rows.ts'
 
 type Fields = Readonly<Record<string, unknown>>
-
-export interface Statement {
-  readonly sql: string
-  readonly parameters: Parameters
-  /** Where in the request the values stand that the database may refuse. */
-  readonly path: string
-}
-export type Execute = (statement: Statement) => Promise<readonly TextRow[]>
-
-interface Means {
-  readonly newContext: () => SqlContext
-  readonly execute: Execute
-}
-
-interface WrittenRow {
-  /** The row as a literal of its table's type. */
-  readonly literal: string
-  readonly values: ReadonlyMap<string, string | null>
-}
-interface Written {
-  /** Of the table itself. */
-  readonly rows: readonly WrittenRow[]
-  /** Of all tables. */
-  readonly affectedRows: number
-}
 
 export const isNested = (table: ApiTable, objects: readonly Fields[]): boolean =>
   table.relationships.size > 0 && objects.some((object) => nestedOf(table, object).length > 0)
@@ -57,7 +30,7 @@ export async function insertNested(
     )
     return await insertRows(means, table, request)
   }
-  const rows: WrittenRow[] = []
+  const rows: Written['rows'][number][] = []
   let affectedRows = 0
   for (const [index, object] of objects.entries()) {
     const at = isOne ? path : `${path}[${index}]`
@@ -66,13 +39,6 @@ export async function insertNested(
     affectedRows += written.affectedRows
   }
   return { rows, affectedRows }
-}
-
-/** The written rows as rows again: what the answer is read from. */
-export function writtenRowsSql(context: SqlContext, table: ApiTable, { rows }: Written): string {
-  const type = { name: table.table.name, sql: relationName(table.table), kind: 'composite' } as const
-  const literals = rows.map(({ literal }) => literal)
-  return `select r.* from unnest(${context.list(literals, type)}) as r`
 }
 
 async function insertOne(
@@ -138,26 +104,8 @@ async function insertOne(
   return { rows: own.rows, affectedRows }
 }
 
-async function insertRows(
-  { newContext, execute }: Means,
-  table: ApiTable,
-  request: InsertRequest,
-): Promise<Written> {
-  const context = newContext()
-  const { columns } = table.table
-  const write = insertSql(context, table, request)
-  const values = columns.map(({ name }) => `m.${quoteName(name)}`)
-  const found = await execute({
-    sql: `with m as (${write}) select row(${values.join(', ')})::text, ${values.map((value) => `${value}::text`).join(', ')} from m`,
-    parameters: context.parameters,
-    path: request.path,
-  })
-  const rows = found.map(([literal, ...texts]): WrittenRow => {
-    const byName = columns.map(({ name }, index) => [name, texts[index] ?? null] as const)
-    return { literal: literal ?? '', values: new Map(byName) }
-  })
-  return { rows, affectedRows: rows.length }
-}
+const insertRows = async (means: Means, table: ApiTable, request: InsertRequest): Promise<Written> =>
+  await writeRows(means, table, (context) => insertSql(context, table, request), request.path)
 
 type Nested = readonly [relationship: Relationship, value: Fields]
 

@@ -1,7 +1,7 @@
 /**
  * The one way to name rows for reading. Whatever reads a table (a root field, a relationship, a filter or an order
- * through one, an aggregate, a stream, what a function or a mutation returns) comes through here, so that nobody is
- * shown a row that the role's permission leaves out.
+ * through one, an aggregate, a stream, what a function returns) comes through here, so that nobody is shown a row that the
+ * role's permission leaves out. What a mutation has written itself is shown to who wrote it (mutation-sql.ts).
  */
 import type { ApiTable } from '../schema/api-model.ts'
 import { noRow } from '../schema/condition.ts'

@@ -202,6 +202,7 @@ describe.each(databaseKinds)('roles on %s', (kind) => {
   })
 
   describe('a write', () => {
+    const validationFailed = { code: 'validation-failed' }
     const permissionError = (path: string) => ({
       errors: [
         {
@@ -231,13 +232,13 @@ describe.each(databaseKinds)('roles on %s', (kind) => {
       expect(await allNotes()).toEqual(before)
     })
 
-    it('changes what it may, sets what it must, and gives back what may be seen', async () => {
+    it('changes what it may, sets what it must, and gives its own rows back whoever may read them', async () => {
       const before = await allNotes()
       const own = '{id:20,author_id:2,title:"own"}'
       const anns = '{id:21,author_id:1,title:"hers"}'
       expect(
         await ask(bob, `mutation{insert_note(objects:[${own},${anns}]){affected_rows returning{id}}}`),
-      ).toEqual({ data: { insert_note: { affected_rows: 2, returning: [{ id: 20 }] } } })
+      ).toEqual({ data: { insert_note: { affected_rows: 2, returning: [{ id: 20 }, { id: 21 }] } } })
       expect(await office.ask('{note(where:{id:{_gte:20}},order_by:{id:asc}){edited_by origin}}')).toEqual({
         data: {
           note: [
@@ -263,6 +264,19 @@ describe.each(databaseKinds)('roles on %s', (kind) => {
       await office.ask(
         'mutation{a:delete_note(where:{id:{_eq:21}}){affected_rows} b:update_note(where:{id:{_eq:4}},_set:{is_public:true}){affected_rows} c:update_note(where:{},_set:{edited_by:null}){affected_rows}}',
       )
+      expect(await allNotes()).toEqual(before)
+    })
+
+    it('gives its own rows back in the columns, and with the rows beside them, that may be read', async () => {
+      const before = await allNotes()
+      const insert = (asked: string) =>
+        `mutation{insert_note_one(object:{id:21,author_id:1,title:"hers"}){${asked}}}`
+      expect(await ask(bob, insert('id body'))).toMatchObject({ errors: [{ extensions: validationFailed }] })
+      expect(await ask(bob, insert('id author{fullName notes(order_by:{id:asc}){id}}'))).toEqual({
+        // Neither a1 nor the new row, which bob may not read.
+        data: { insert_note_one: { id: 21, author: { fullName: 'ann', notes: [{ id: 2 }] } } },
+      })
+      await office.ask('mutation{delete_note_by_pk(id:21){id}}')
       expect(await allNotes()).toEqual(before)
     })
 

@@ -23,6 +23,18 @@ export const changes: readonly ContractCase[] = [
     { update_author: { affected_rows: 0, returning: [] } },
   ),
   answers(
+    'relationships of what was written are read after the write',
+    'mutation { a: update_shelf(where: {id: {_eq: 2}}, _set: {code: "Z"}) { returning { parent { shelves(order_by: {id: asc}) { code } } } } b: update_shelf_many(updates: [{where: {id: {_eq: 3}}, _set: {parent_id: 4}}, {where: {id: {_eq: 9}}, _inc: {capacity: 1}}]) { affected_rows returning { parent { shelves { id } } } } c: delete_item_by_pk(shelf_id: 4, place: 1) { label shelf { items_aggregate { aggregate { count } } } } }',
+    {
+      a: { returning: [{ parent: { shelves: [{ code: 'Z' }, { code: 'A2' }] } }] },
+      b: [
+        { affected_rows: 1, returning: [{ parent: { shelves: [{ id: 3 }] } }] },
+        { affected_rows: 0, returning: [] },
+      ],
+      c: { label: 'lamp', shelf: { items_aggregate: { aggregate: { count: 0 } } } },
+    },
+  ),
+  answers(
     'sets nothing',
     'mutation { update_author(where: {id: {_eq: 1}}, _set: {}) { affected_rows } }',
     { update_author: { affected_rows: 0 } },

@@ -53,11 +53,16 @@ export const inserts: readonly ContractCase[] = [
     { variables: { o: [{ id: 9, name: 'Y' }] }, fact: '5.2 trap 12' },
   ),
   answers(
+    'nested, and only what was written is asked back',
+    'mutation { insert_shelf(objects: [{code: "N", parent: {data: {code: "M"}}}]) { returning { code parent { code } } } }',
+    { insert_shelf: { returning: [{ code: 'N', parent: { code: 'M' } }] } },
+  ),
+  answers(
     'returning through relationships',
     'mutation { insert_books: insert_book(objects: [{isbn: "9", author_id: 1, title: "Z", pageCount: 1}]) { returning { author { name books_aggregate { aggregate { count } } } } } }',
     {
       insert_books: {
-        returning: [{ author: { name: 'Austen', books_aggregate: { aggregate: { count: 2 } } } }],
+        returning: [{ author: { name: 'Austen', books_aggregate: { aggregate: { count: 3 } } } }],
       },
     },
   ),
