@@ -2,8 +2,10 @@
  * The command line. Exit codes: 0 ok, 1 failed, 2 usage. Each command's code is loaded when it is called, so that a
  * manager on a small host does not load the daemon.
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 
+import { parseCount, parseMs, parsePort, parseSeconds } from './cli/arguments.ts'
+import { addBackendCommands } from './cli/backend-commands.ts'
 import type { GraphqlOptions } from './cli/graphql.ts'
 import { packageVersion } from './cli/package-version.ts'
 import { printError } from './cli/print-error.ts'
@@ -30,7 +32,6 @@ function createProgram(): Command {
     .description('Keeps fleets of hosts at the right size, driven by database rows')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('--help', 'print help')
-    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
 
   program
@@ -125,6 +126,7 @@ function createProgram(): Command {
     .action(async (target: string, options: { limit: number }) =>
       (await import('./cli/explain.ts')).explain(target, options.limit),
     )
+  addBackendCommands(program)
   program
     .command('check-config')
     .description('check every setting and report all faults at once')
@@ -134,23 +136,8 @@ function createProgram(): Command {
     .description('end all local hosts on this machine, and the sessions on them')
     .action(async () => (await import('./cli/stop-hosts.ts')).stopHosts())
   for (const command of program.commands) {
-    command
-      .helpOption('--help', 'print help')
-      .version(packageVersion(), '--version', 'print the version')
-      .exitOverride()
+    command.version(packageVersion(), '--version', 'print the version')
+    for (const one of [command, ...command.commands]) one.helpOption('--help', 'print help').exitOverride()
   }
   return program
 }
-
-function parseInteger(text: string, what: string, most: number): number {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 0 || value > most) {
-    throw new InvalidArgumentError(`${what} must be a whole number from 0 to ${most}.`)
-  }
-  return value
-}
-
-const parsePort = (text: string): number => parseInteger(text, 'A port', 65_535)
-const parseMs = (text: string): number => parseInteger(text, 'The wait', 25_000)
-const parseSeconds = (text: string): number => parseInteger(text, 'The time', 31_536_000)
-const parseCount = (text: string): number => parseInteger(text, 'The limit', 1000)

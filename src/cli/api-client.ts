@@ -1,24 +1,38 @@
 import { loadConfig, readEnvironment } from '../../config/load.ts'
 import { MusterError } from '../model/errors.ts'
 
+interface Call {
+  readonly method?: string
+  readonly body?: unknown
+  readonly bearer?: string
+}
+
 /** The running daemon's HTTP API, as its operator: with the admin secret of this configuration. */
-export async function callApi<T>(
-  path: string,
-  init: { method?: string; body?: unknown; bearer?: string } = {},
-): Promise<T> {
+export async function callApi<T>(path: string, call: Call = {}): Promise<T> {
+  const response = await request(path, call)
+  return (await response.json().catch(() => undefined)) as T
+}
+
+/** The answer's bytes; asked by POST when there is a body. */
+export async function downloadFromApi(path: string, body?: unknown): Promise<Buffer> {
+  const response = await request(path, body === undefined ? {} : { method: 'POST', body })
+  return Buffer.from(await response.arrayBuffer())
+}
+
+async function request(path: string, { method = 'GET', body, bearer }: Call): Promise<Response> {
   const config = loadConfig(readEnvironment(), { generate: false })
   const url = `http://127.0.0.1:${config.settings.PORT}${path}`
   let response: Response
   try {
     response = await fetch(url, {
-      method: init.method ?? 'GET',
+      method,
       headers: {
-        ...(init.bearer === undefined
+        ...(bearer === undefined
           ? { 'x-muster-admin-secret': config.adminSecret }
-          : { authorization: `Bearer ${init.bearer}` }),
-        ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+          : { authorization: `Bearer ${bearer}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
-      ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(30_000),
     })
   } catch (error) {
@@ -28,11 +42,11 @@ export async function callApi<T>(
       { cause: error },
     )
   }
-  const body: unknown = await response.json().catch(() => undefined)
-  if (response.ok) return body as T
-  const problem = (body ?? {}) as { code?: string; detail?: string; title?: string }
+  if (response.ok) return response
+  const problem = ((await response.json().catch(() => undefined)) ?? {}) as Record<string, string | undefined>
+  const { detail, title, code } = problem
   throw new MusterError(
     'unavailable',
-    `${init.method ?? 'GET'} ${path}: ${problem.detail ?? problem.title ?? `HTTP ${response.status}`} (${problem.code ?? response.status})`,
+    `${method} ${path}: ${detail ?? title ?? `HTTP ${response.status}`} (${code ?? response.status})`,
   )
 }

@@ -1,0 +1,290 @@
+/**
+ * What people do with backends: one step in the database each, and what follows from it in this process. The rows are
+ * the truth (docs/design/backends.md); a socket that has lost its right is cut here at once when this daemon holds it,
+ * and by the change's hint in whichever daemon does.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+
+import { zipSync } from 'fflate'
+
+import type { Clock } from '../lib/clock.ts'
+import type { Backend, Certificate, RevokeReason, TerminateReason } from '../model/backend.ts'
+import type { AgentsAtTermination } from '../model/backend.ts'
+import { MusterError } from '../model/errors.ts'
+import type {
+  AuditEntry,
+  BackendChanges,
+  BackendFilter,
+  NewBackend,
+  NewCertificate,
+  TrustStore,
+} from '../store/trust-store.ts'
+
+/** The authority, as far as this needs it. PEM texts throughout. */
+export interface BackendAuthority {
+  issue(request: {
+    readonly csr: string
+    readonly backendId: string
+  }): Promise<{ readonly certificate: NewCertificate; readonly chain: string }>
+  keyAndCsr(): Promise<{ readonly key: string; readonly csr: string }>
+  newToken(): { readonly text: string; readonly id: string; readonly secretHash: string }
+  /** What the daemon's own certificate chains to. */
+  readonly ca: string
+  readonly pins: readonly string[]
+  /** DER. */
+  crl(revoked: Awaited<ReturnType<TrustStore['readRevoked']>>): Promise<Buffer>
+}
+
+/** The managers' streams, as far as this needs them; they are empty in a daemon that stands by. */
+export interface BackendConnections {
+  /** Certificates or backends have lost their right: look again, and cut what holds none any more. */
+  rightsChanged(of: {
+    readonly serials: readonly string[]
+    readonly backendIds: readonly string[]
+  }): Promise<void>
+  /** Milliseconds since the epoch; undefined when it is not connected to this daemon. */
+  lastHeard(backendId: string): number | undefined
+  /** Ask the manager for its platform, and wait for the rows to have it. @throws MusterError `conflict`, `unavailable` */
+  askInfo(backendId: string, signal: AbortSignal): Promise<void>
+}
+
+export interface BackendsOptions {
+  readonly store: TrustStore
+  readonly authority: BackendAuthority
+  readonly connections: BackendConnections
+  readonly clock: Clock
+}
+
+export interface IssuedCertificate {
+  readonly certificate: Certificate
+  /** PEM: the certificate, then its issuer. */
+  readonly chain: string
+  readonly ca: string
+  /** Where the key was made here: what opens its download, once. */
+  readonly download?: { readonly token: string; readonly expiresAt: number }
+}
+
+/** A key that was made here waits in memory only, so it is soon gone, and gone with the daemon. */
+const downloadMs = 5 * 60 * 1000
+const mostDownloads = 100
+const askInfoMs = 10_000
+
+interface Download {
+  readonly serial: string
+  readonly zip: Buffer
+  readonly tokenHash: Buffer
+  readonly expiresAt: number
+}
+
+export class Backends {
+  readonly #options: BackendsOptions
+  /** By serial. */
+  readonly #downloads = new Map<string, Download>()
+
+  constructor(options: BackendsOptions) {
+    this.#options = options
+  }
+
+  create(backend: NewBackend, actor: string): Promise<Backend> {
+    return this.#options.store.createBackend(backend, actor)
+  }
+
+  list(filter: BackendFilter): Promise<{ readonly total: number; readonly backends: readonly Backend[] }> {
+    return this.#options.store.listBackends(filter)
+  }
+
+  /** @throws MusterError `not-found` */
+  async read(id: string): Promise<Backend & { readonly certificates: readonly Certificate[] }> {
+    return (await this.#options.store.readBackend(id)) ?? noSuchBackend(id)
+  }
+
+  async update(id: string, changes: BackendChanges, actor: string): Promise<Backend> {
+    return (await this.#options.store.updateBackend(id, changes, actor)) ?? noSuchBackend(id)
+  }
+
+  /** @throws MusterError `conflict` when it is connected and `force` is not said */
+  async remove(id: string, force: boolean, actor: string): Promise<void> {
+    if ((await this.#options.store.deleteBackend(id, force, actor)) === undefined) {
+      await this.read(id)
+      throw new MusterError(
+        'conflict',
+        `backend ${id} is connected or serves a host: terminate it first, or delete it with force=true`,
+      )
+    }
+    await this.#cut({ serials: [], backendIds: [id] })
+  }
+
+  /** A token by hand, which lets one manager enrol as this backend. */
+  async createToken(
+    id: string,
+    lifetimeS: number,
+    actor: string,
+  ): Promise<{ token: string; expiresAt: number }> {
+    const { text, id: tokenId, secretHash } = this.#options.authority.newToken()
+    const stored = await this.#options.store.createToken(id, { id: tokenId, secretHash, lifetimeS }, actor)
+    if (stored === undefined) {
+      const { status } = await this.read(id)
+      throw new MusterError('conflict', `backend ${id} is ${status}: enable it first`)
+    }
+    return { token: text, expiresAt: stored.expiresAt }
+  }
+
+  /**
+   * @param csr PEM; without one a key is made here and waits for its download.
+   * @param renews the serial of a live certificate that this one follows
+   * @throws MusterError `invalid-request` for a bad request, `conflict` when the backend may have none
+   */
+  async issue(
+    id: string,
+    { csr, renews = null, actor }: { csr: string | undefined; renews?: string | null; actor: string },
+  ): Promise<IssuedCertificate> {
+    const { authority, store } = this.#options
+    const { status } = await this.read(id)
+    const made = csr === undefined ? await authority.keyAndCsr() : undefined
+    const issued = await authority.issue({ csr: csr ?? made?.csr ?? '', backendId: id })
+    const certificate = await store.storeCertificate(id, issued.certificate, { renews, actor })
+    if (certificate === undefined) throw new MusterError('conflict', refusalOf(id, status, renews))
+    // The key may have had its certificate a moment ago: then that one stands.
+    const chain =
+      certificate.serial === issued.certificate.serial
+        ? issued.chain
+        : issued.chain.replace(issued.certificate.pem.trim(), certificate.pem.trim())
+    if (made === undefined) return { certificate, chain, ca: authority.ca }
+    const download = this.#keepDownload(certificate.serial, { key: made.key, chain, ca: authority.ca })
+    return { certificate, chain, ca: authority.ca, download }
+  }
+
+  /** The zip with ca.pem, cert.pem and key.pem, once. @throws MusterError `not-found` */
+  takeDownload(serial: string, token: string): Buffer {
+    this.#forgetOldDownloads()
+    const held = this.#downloads.get(serial)
+    if (held === undefined || !timingSafeEqual(held.tokenHash, hashOf(token))) {
+      throw new MusterError(
+        'not-found',
+        'nothing is to be downloaded with this token: it was used, it is over 5 minutes old, or the daemon was restarted; issue another certificate',
+      )
+    }
+    this.#downloads.delete(serial)
+    return held.zip
+  }
+
+  /** Revokes it, and closes the connection that uses it. */
+  async revoke(id: string, serial: string, reason: RevokeReason, actor: string): Promise<Certificate> {
+    await this.certificate(id, serial)
+    const revoked = await this.#options.store.revokeCertificate(serial, reason, actor)
+    if (revoked === undefined) throw noSuchCertificate(id, serial)
+    await this.#cut({ serials: [serial], backendIds: [id] })
+    return revoked
+  }
+
+  async certificate(id: string, serial: string): Promise<Certificate> {
+    const { certificates } = await this.read(id)
+    const found = certificates.find((certificate) => certificate.serial === serial)
+    if (found === undefined) throw noSuchCertificate(id, serial)
+    return found
+  }
+
+  /** Stops what runs there; the backend is refused until it is enabled again. Again is no error. */
+  async terminate(
+    id: string,
+    { reason, agents, actor }: { reason: TerminateReason; agents: AgentsAtTermination; actor: string },
+  ): Promise<Backend> {
+    const backend =
+      (await this.#options.store.terminateBackend(id, reason, agents, actor)) ?? (await this.read(id))
+    await this.#cut({ serials: [], backendIds: [id] })
+    return backend
+  }
+
+  async enable(id: string, actor: string): Promise<Backend> {
+    const enabled = await this.#options.store.enableBackend(id, actor)
+    if (enabled === undefined) {
+      await this.read(id)
+      throw new MusterError(
+        'conflict',
+        `backend ${id} came with a host that has ended: its successor has its own`,
+      )
+    }
+    await this.#cut({ serials: [], backendIds: [id] })
+    return enabled
+  }
+
+  /** Bytes as the manager sent them: `{}` when nothing is known. */
+  async info(id: string): Promise<Buffer> {
+    const info = await this.#options.store.readInfo(id)
+    if (info !== undefined) return info
+    await this.read(id)
+    return Buffer.from('{}')
+  }
+
+  /** @throws MusterError `conflict` when the backend is not connected; `unavailable` when it does not answer */
+  async refreshInfo(id: string): Promise<Buffer> {
+    await this.read(id)
+    await this.#options.connections.askInfo(id, AbortSignal.timeout(askInfoMs))
+    return this.info(id)
+  }
+
+  /** The later of what the rows say and what this daemon heard, milliseconds since the epoch. */
+  lastSeen(backend: Backend): number | null {
+    const heard = this.#options.connections.lastHeard(backend.id)
+    return heard === undefined ? backend.lastSeenAt : Math.max(heard, backend.lastSeenAt ?? 0)
+  }
+
+  audit(filter: { backendId?: string; limit: number }): Promise<readonly AuditEntry[]> {
+    return this.#options.store.readAudit(filter)
+  }
+
+  async crl(): Promise<Buffer> {
+    return this.#options.authority.crl(await this.#options.store.readRevoked())
+  }
+
+  get ca(): { readonly pem: string; readonly pins: readonly string[] } {
+    const { ca, pins } = this.#options.authority
+    return { pem: ca, pins }
+  }
+
+  /** The rows are written: whatever fails here, the change's hint does the same a moment later. */
+  async #cut(of: { serials: readonly string[]; backendIds: readonly string[] }): Promise<void> {
+    await this.#options.connections.rightsChanged(of).catch(() => undefined)
+  }
+
+  #keepDownload(
+    serial: string,
+    { key, chain, ca }: { key: string; chain: string; ca: string },
+  ): { token: string; expiresAt: number } {
+    this.#forgetOldDownloads()
+    const [oldest] = this.#downloads.keys()
+    if (this.#downloads.size >= mostDownloads && oldest !== undefined) this.#downloads.delete(oldest)
+    const files = { 'ca.pem': ca, 'cert.pem': chain, 'key.pem': key }
+    const entries = Object.entries(files).map(([name, text]) => [name, Buffer.from(text)] as const)
+    const zip = Buffer.from(zipSync(Object.fromEntries(entries), { level: 0 }))
+    const token = randomBytes(32).toString('base64url')
+    const expiresAt = this.#options.clock.now() + downloadMs
+    this.#downloads.set(serial, { serial, zip, tokenHash: hashOf(token), expiresAt })
+    return { token, expiresAt }
+  }
+
+  #forgetOldDownloads(): void {
+    const now = this.#options.clock.now()
+    for (const { serial, expiresAt } of this.#downloads.values()) {
+      if (expiresAt <= now) this.#downloads.delete(serial)
+    }
+  }
+}
+
+function hashOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest()
+}
+
+function noSuchBackend(id: string): never {
+  throw new MusterError('not-found', `there is no backend ${JSON.stringify(id)}`)
+}
+
+function noSuchCertificate(id: string, serial: string): MusterError {
+  return new MusterError('not-found', `backend ${id} has no certificate ${JSON.stringify(serial)}`)
+}
+
+function refusalOf(id: string, status: string, renews: string | null): string {
+  if (status !== 'ENABLED') return `backend ${id} is ${status}: enable it first`
+  if (renews !== null) return `certificate ${renews} cannot be renewed: it is revoked, expired or retired`
+  return 'another backend, or an older certificate, has this key: make a new one'
+}
