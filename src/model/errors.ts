@@ -23,6 +23,7 @@ export const errorCodes = {
   'port-in-use': 500,
   'data-directory-unusable': 500,
   'data-directory-locked': 500,
+  'authority-unusable': 500,
   'schema-outdated': 500,
   'database-unavailable': 503,
   'database-denied': 500,

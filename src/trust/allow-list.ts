@@ -1,0 +1,208 @@
+/**
+ * The certificates that open the managers' door: those that the database says are live, in memory. An allow-list, not a
+ * deny-list: a serial that was never heard of is refused. While the database is away nothing new is let in, and what is
+ * connected stays (`isTrusted` is false).
+ *
+ * Answers of the database may arrive out of order, and an old one must not let a revoked certificate in again. So a
+ * `reading` begins before the query and knows what came to pass meanwhile; only removals need none.
+ */
+import type { Clock } from '../lib/clock.ts'
+
+/** Times are milliseconds since the epoch. */
+export interface AllowedCertificate {
+  /** 32 lower-case hex characters. */
+  readonly serial: string
+  readonly backendId: string
+  readonly notAfter: number
+  /** From then on it opens no door: a younger certificate of the backend is in use. */
+  readonly retiresAt?: number | null | undefined
+}
+
+export type NotAllowed = 'unknown' | 'expired' | 'not-loaded'
+
+export interface AllowListListener {
+  /** These serials have lost their right. */
+  removed(serials: readonly string[]): void
+  /** These were known already, and end at another time now. */
+  changed(certificates: readonly AllowedCertificate[]): void
+}
+
+/** A query under way. One of its methods is called, once, when its answer is here; or none, when it failed. */
+export interface Reading {
+  /** The answer is every live certificate there is. The list is trusted from now on. */
+  replace(all: readonly AllowedCertificate[]): void
+  /** The answer is about some certificates: these are live, those are not. */
+  apply(set: readonly AllowedCertificate[], removed?: readonly string[]): void
+}
+
+interface OpenReading {
+  readonly order: number
+  /** A later reading of everything was answered first, or the database went away. */
+  isOvertaken: boolean
+  /** Of what newer news was heard since this one began. */
+  readonly serials: Set<string>
+  readonly backendIds: Set<string>
+}
+
+export class AllowList {
+  readonly #clock: Pick<Clock, 'now'>
+  readonly #bySerial = new Map<string, AllowedCertificate>()
+  readonly #byBackend = new Map<string, Set<string>>()
+  readonly #listeners = new Set<AllowListListener>()
+  /** Weakly held: a reading that failed is simply forgotten. */
+  #readings: WeakRef<OpenReading>[] = []
+  #order = 0
+  #isTrusted = false
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock
+  }
+
+  /** False until first loaded and while the database is away. */
+  get isTrusted(): boolean {
+    return this.#isTrusted
+  }
+
+  get size(): number {
+    return this.#bySerial.size
+  }
+
+  /** The database is not heard: admit nobody until everything was read anew, by a reading that begins after this. */
+  distrust(): void {
+    this.#isTrusted = false
+    for (const open of this.#openReadings()) open.isOvertaken = true
+  }
+
+  /** Begin before the query is sent. */
+  reading(): Reading {
+    const open: OpenReading = {
+      order: (this.#order += 1),
+      isOvertaken: false,
+      serials: new Set(),
+      backendIds: new Set(),
+    }
+    this.#readings.push(new WeakRef(open))
+    const finish = (): void => {
+      this.#readings = this.#readings.filter((held) => (held.deref() ?? open) !== open)
+    }
+    return {
+      replace: (all) => {
+        finish()
+        this.#replace(open, all)
+      },
+      apply: (set, removed = []) => {
+        finish()
+        this.#apply(open, set, removed)
+      },
+    }
+  }
+
+  /** `reading().replace(all)`, for rows that are of this very moment. */
+  replace(all: readonly AllowedCertificate[]): void {
+    this.reading().replace(all)
+  }
+
+  /** `reading().apply(set, removed)`, for rows that are of this very moment. */
+  apply(set: readonly AllowedCertificate[], removed: readonly string[] = []): void {
+    this.reading().apply(set, removed)
+  }
+
+  /** Certificates that were revoked: at once, and whatever an older answer may still say. */
+  remove(serials: readonly string[]): void {
+    for (const open of this.#openReadings()) for (const serial of serials) open.serials.add(serial)
+    this.#delete(serials)
+  }
+
+  /** A backend that may no longer connect, as `remove` of all that it has. */
+  removeBackend(backendId: string): void {
+    for (const open of this.#openReadings()) open.backendIds.add(backendId)
+    this.#delete([...(this.#byBackend.get(backendId) ?? [])])
+  }
+
+  /** The certificate, if it opens the door at this moment; else why not. */
+  lookup(serial: string): AllowedCertificate | NotAllowed {
+    if (!this.#isTrusted) return 'not-loaded'
+    const found = this.#bySerial.get(serial)
+    if (found === undefined) return 'unknown'
+    return this.#clock.now() < rightEndsAt(found) ? found : 'expired'
+  }
+
+  /** What is known of a certificate, trusted or not. */
+  get(serial: string): AllowedCertificate | undefined {
+    return this.#bySerial.get(serial)
+  }
+
+  /** Hear of what changes; gives a function that ends it. */
+  listen(listener: AllowListListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** `listen` to removals only. */
+  onRemoved(listener: (serials: readonly string[]) => void): () => void {
+    return this.listen({ removed: listener, changed: () => undefined })
+  }
+
+  #replace(open: OpenReading, all: readonly AllowedCertificate[]): void {
+    if (open.isOvertaken) return
+    for (const earlier of this.#openReadings()) if (earlier.order < open.order) earlier.isOvertaken = true
+    const listed = new Set(all.map(({ serial }) => serial))
+    const gone = [...this.#bySerial.keys()].filter(
+      (serial) => !listed.has(serial) && !open.serials.has(serial),
+    )
+    this.#isTrusted = true
+    this.#set(all.filter((certificate) => isNews(open, certificate)))
+    this.#delete(gone)
+  }
+
+  #apply(open: OpenReading, set: readonly AllowedCertificate[], removed: readonly string[]): void {
+    if (open.isOvertaken) return
+    for (const other of this.#openReadings()) {
+      // A reading that began later may know better; one that began earlier may not.
+      if (other.order > open.order) continue
+      for (const { serial } of set) other.serials.add(serial)
+      for (const serial of removed) other.serials.add(serial)
+    }
+    this.#set(set.filter((certificate) => isNews(open, certificate)))
+    this.#delete(removed.filter((serial) => !open.serials.has(serial)))
+  }
+
+  #openReadings(): readonly OpenReading[] {
+    return this.#readings.map((held) => held.deref()).filter((open) => open !== undefined)
+  }
+
+  #set(certificates: readonly AllowedCertificate[]): void {
+    const changed: AllowedCertificate[] = []
+    for (const certificate of certificates) {
+      const before = this.#bySerial.get(certificate.serial)
+      this.#bySerial.set(certificate.serial, certificate)
+      const ofBackend = this.#byBackend.get(certificate.backendId)
+      if (ofBackend === undefined) this.#byBackend.set(certificate.backendId, new Set([certificate.serial]))
+      else ofBackend.add(certificate.serial)
+      if (before !== undefined && rightEndsAt(before) !== rightEndsAt(certificate)) changed.push(certificate)
+    }
+    if (changed.length > 0) for (const listener of this.#listeners) listener.changed(changed)
+  }
+
+  #delete(serials: readonly string[]): void {
+    const removed = serials.filter((serial) => {
+      const certificate = this.#bySerial.get(serial)
+      if (certificate === undefined) return false
+      this.#bySerial.delete(serial)
+      const ofBackend = this.#byBackend.get(certificate.backendId)
+      ofBackend?.delete(serial)
+      if (ofBackend?.size === 0) this.#byBackend.delete(certificate.backendId)
+      return true
+    })
+    if (removed.length > 0) for (const listener of this.#listeners) listener.removed(removed)
+  }
+}
+
+/** From this moment a certificate opens no door, milliseconds since the epoch. */
+export function rightEndsAt({ notAfter, retiresAt }: AllowedCertificate): number {
+  return Math.min(notAfter, retiresAt ?? Infinity)
+}
+
+function isNews(open: OpenReading, { serial, backendId }: AllowedCertificate): boolean {
+  return !open.serials.has(serial) && !open.backendIds.has(backendId)
+}

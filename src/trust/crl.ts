@@ -1,0 +1,99 @@
+/**
+ * The list of revoked certificates (RFC 5280, 5), for third parties: Muster itself goes by its allow-list. Written
+ * directly, since a list is long when it matters.
+ */
+import { AsnConvert } from '@peculiar/asn1-schema'
+
+import {
+  bitString,
+  enumerated,
+  integer,
+  objectIdentifier,
+  octetString,
+  sequence,
+  tagged,
+  time,
+  wholeNumber,
+} from './der.ts'
+import type { Issuer } from './issue.ts'
+import { toPem } from './pem.ts'
+import { signatureAlgorithmOf } from './signer.ts'
+
+/** A certificate that is revoked and has not expired. */
+export interface RevokedSerial {
+  /** Lower-case hex. */
+  readonly serial: string
+  /** Milliseconds since the epoch. */
+  readonly revokedAt: number
+  /** A reason of `fleet.certificates`. */
+  readonly reason?: string
+}
+
+export interface Crl {
+  /** Of the active issuing certificate. */
+  readonly der: Buffer
+  /** Of every issuing certificate whose key is here, the active one's first. */
+  readonly pem: string
+}
+
+const validMs = 86_400_000
+/** CRLReason (RFC 5280, 5.3.1) of the reasons that have one; others are left unspecified. */
+const reasonCodes: Readonly<Record<string, number>> = { superseded: 4, 'host-terminated': 5, deleted: 5 }
+
+/**
+ * A list by each issuer. Each holds all serials: they are of 128 bits, so one that another issuer has signed does no harm.
+ */
+export async function createCrl(
+  issuers: readonly [Issuer, ...Issuer[]],
+  revoked: readonly RevokedSerial[],
+  now: number,
+): Promise<Crl> {
+  const entries = revoked.length === 0 ? Buffer.alloc(0) : sequence(...revoked.map(entry))
+  const [der, ...others] = await Promise.all([
+    sign(issuers[0], entries, now),
+    ...issuers.slice(1).map((issuer) => sign(issuer, entries, now)),
+  ])
+  // OpenSSL and Node read this label only.
+  return { der, pem: [der, ...others].map((list) => toPem('X509 CRL', list)).join('') }
+}
+
+async function sign(issuer: Issuer, entries: Buffer, now: number): Promise<Buffer> {
+  const { oid } = signatureAlgorithmOf(issuer.signer.publicKey) ?? {}
+  if (oid === undefined) throw new TypeError('an authority signs with P-256 or P-384')
+  const algorithm = sequence(objectIdentifier(oid))
+  const list = sequence(
+    wholeNumber(1),
+    algorithm,
+    Buffer.from(AsnConvert.serialize(issuer.identity.name)),
+    time(now),
+    time(now + validMs),
+    entries,
+    tagged(
+      0,
+      sequence(
+        extension('2.5.29.35', sequence(keyIdentifier(issuer.identity.keyId))),
+        // The list's number: it only has to grow.
+        extension('2.5.29.20', wholeNumber(now)),
+      ),
+    ),
+  )
+  return sequence(list, algorithm, bitString(await issuer.signer.sign(list)))
+}
+
+function entry({ serial, revokedAt, reason }: RevokedSerial): Buffer {
+  const code = reason === undefined ? undefined : reasonCodes[reason]
+  return sequence(
+    integer(Buffer.from(serial, 'hex')),
+    time(revokedAt),
+    ...(code === undefined ? [] : [sequence(extension('2.5.29.21', enumerated(code)))]),
+  )
+}
+
+function extension(oid: string, value: Buffer): Buffer {
+  return sequence(objectIdentifier(oid), octetString(value))
+}
+
+/** `[0] IMPLICIT OCTET STRING` of AuthorityKeyIdentifier. */
+function keyIdentifier(keyId: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(0x80, keyId.length), keyId])
+}
