@@ -85,9 +85,13 @@ function aggregateItems(table: ApiTable, alias: string, order: Fields, wrap: Wra
 
 const same: Wrap = (value) => value
 
+/** What a filter needs is asked for with the first value: PostgreSQL refuses a parameter that stands nowhere. */
 function lookup(context: SqlContext, relationship: Relationship, here: string, there: string): Wrap {
-  const from = fromTable(context, relationship.target, there)
-  return (value) => `(select ${value} from ${from} where ${joinSql(relationship, here, there)})`
+  let from: string | undefined
+  return (value) => {
+    from ??= fromTable(context, relationship.target, there)
+    return `(select ${value} from ${from} where ${joinSql(relationship, here, there)})`
+  }
 }
 
 /** The names are SQL with underscores; what they leave open PostgreSQL decides: nulls last when ascending. */
