@@ -3,7 +3,13 @@
  * stands in every place that takes a text, and now and then in places that take a name.
  */
 import { getNamedType, isEnumType, isInputObjectType, isListType, isNonNullType, isObjectType } from 'graphql'
-import type { GraphQLField, GraphQLInputType, GraphQLObjectType, GraphQLSchema } from 'graphql'
+import type {
+  GraphQLField,
+  GraphQLInputObjectType,
+  GraphQLInputType,
+  GraphQLObjectType,
+  GraphQLSchema,
+} from 'graphql'
 
 export interface HostileRequest {
   readonly query: string
@@ -76,7 +82,20 @@ function dice(seed: number): () => number {
   }
 }
 
-export function hostileRequest(schema: GraphQLSchema, seed: number): HostileRequest {
+export interface HostileOptions {
+  /** A larger schema: now and then a field, argument or input of it is asked for. */
+  readonly beyond?: GraphQLSchema
+  /** Stands in every text, and as a name in every JSON value, that the request bears; in no other place. */
+  readonly mark?: string
+  /** Queries and mutations by default. */
+  readonly kind?: 'subscription'
+}
+
+export function hostileRequest(
+  schema: GraphQLSchema,
+  seed: number,
+  { beyond, mark = '', kind }: HostileOptions = {},
+): HostileRequest {
   const random = dice(seed)
   const below = (count: number): number => Math.floor(random() * count)
   const chance = (share: number): boolean => random() < share
@@ -85,7 +104,13 @@ export function hostileRequest(schema: GraphQLSchema, seed: number): HostileRequ
   const declared: string[] = []
   let aliases = 0
 
-  const text = (): string => JSON.stringify(chance(0.3) ? pick(['1', '2', 'Emma', 'A', 'red']) : pick(texts))
+  const marked = (given: string): string => `${mark}${given}`
+  const text = (): string =>
+    JSON.stringify(marked(chance(0.3) ? pick(['1', '2', 'Emma', 'A', 'red']) : pick(texts)))
+  const nameOfKey = (): string => (mark === '' ? pick(names) : mark)
+  /** What a type is in the larger schema, at times. */
+  const roam = <T extends GraphQLObjectType | GraphQLInputObjectType>(type: T): T =>
+    beyond !== undefined && chance(0.02) ? ((beyond.getType(type.name) as T | undefined) ?? type) : type
   const anything = (depth: number): string => {
     const kind = below(depth > 4 ? 5 : 7)
     if (kind === 0) return text()
@@ -94,7 +119,7 @@ export function hostileRequest(schema: GraphQLSchema, seed: number): HostileRequ
     if (kind === 3) return pick(names)
     if (kind === 4) return '[]'
     if (kind === 5) return `[${Array.from({ length: below(4) }, () => anything(depth + 1)).join(', ')}]`
-    return `{${Array.from({ length: below(3) }, () => `${pick(names)}: ${anything(depth + 1)}`).join(', ')}}`
+    return `{${Array.from({ length: below(3) }, () => `${nameOfKey()}: ${anything(depth + 1)}`).join(', ')}}`
   }
   const value = (type: GraphQLInputType, depth: number): string => {
     if (chance(0.01)) return anything(0)
@@ -108,7 +133,7 @@ export function hostileRequest(schema: GraphQLSchema, seed: number): HostileRequ
     if (isEnumType(type)) return pick(type.getValues().filter(({ name }) => name !== 'raw')).name
     if (isInputObjectType(type)) {
       const isOrder = type.name.endsWith('_order_by')
-      const fields = Object.values(type.getFields()).filter(({ name }) => !isOrder || name !== 'raw')
+      const fields = Object.values(roam(type).getFields()).filter(({ name }) => !isOrder || name !== 'raw')
       const asked = fields.filter((field) =>
         isNonNullType(field.type) ? !chance(0.02) : depth < 5 && chance(2 / (fields.length + depth)),
       )
@@ -141,14 +166,14 @@ export function hostileRequest(schema: GraphQLSchema, seed: number): HostileRequ
     declared.push(`$${variable}: ${String(type)}`)
     variables[variable] = pick<unknown>([
       null,
-      pick(texts),
+      marked(pick(texts)),
       below(10),
       true,
       [],
       {},
       [pick(texts)],
-      { [pick(names)]: pick(texts) },
-      { _eq: pick(texts) },
+      { [nameOfKey()]: marked(pick(texts)) },
+      { _eq: marked(pick(texts)) },
       { id: { _eq: 1 } },
       1e30,
       -1.5,
@@ -169,7 +194,7 @@ export function hostileRequest(schema: GraphQLSchema, seed: number): HostileRequ
     return `${called}${args.length === 0 ? '' : `(${args.join(', ')})`}${directive}${below_}`
   }
   const selection = (type: GraphQLObjectType, depth: number): string => {
-    const all = Object.values(type.getFields())
+    const all = Object.values(roam(type).getFields())
     const flat = all.filter((each) => !isObjectType(getNamedType(each.type)))
     const from = depth < 4 || flat.length === 0 ? all : flat
     const asked = Array.from({ length: 1 + below(3) }, () => field(pick(from), depth))
@@ -177,10 +202,16 @@ export function hostileRequest(schema: GraphQLSchema, seed: number): HostileRequ
     if (depth > 5) return '{ __typename }'
     return `{ ${asked.join(' ')} }`
   }
-  const root = chance(0.5) ? schema.getQueryType() : schema.getMutationType()
+  const word = kind ?? (chance(0.5) ? 'query' : 'mutation')
+  const root = {
+    query: schema.getQueryType(),
+    mutation: schema.getMutationType(),
+    subscription: schema.getSubscriptionType(),
+  }[word]
   if (root === null || root === undefined) return { query: '{ __typename }' }
-  const word = root === schema.getQueryType() ? 'query' : 'mutation'
-  const body = selection(root, 0)
+  // A subscription to several things is refused before they are looked at.
+  const body =
+    kind === undefined ? selection(root, 0) : `{ ${field(pick(Object.values(roam(root).getFields())), 0)} }`
   const query = `${word}${declared.length === 0 ? '' : ` (${declared.join(', ')})`} ${body}`
   if (chance(0.03)) {
     const at = below(query.length)
