@@ -1,5 +1,5 @@
 /** Who a request is from, by its headers: those of HTTP, or those that a socket's first message bears. */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 
 import type { Clock } from '../../lib/clock.ts'
 import { MusterError } from '../../model/errors.ts'
@@ -70,4 +70,4 @@ function adminSecretAuthentication(adminSecret: string): (headers: Headers) => S
   }
 }
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+const digest = (text: string): Buffer => hash('sha256', text, 'buffer')
