@@ -3,7 +3,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export NODE_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop-hosts check schema format test bench clean
+.PHONY: help install run stop-hosts check schema format test contract bench clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ format: install ## format every file
 
 test: install ## run every test
 	vitest run --config test/vitest.config.ts $(VITEST_ARGS)
+
+contract: install ## hold HASURA_GRAPHQL_ENDPOINT=… HASURA_GRAPHQL_ADMIN_SECRET=… to the API's contract
+	@node test/support/contract-program.ts
 
 bench: install ## measure what claims speed, each beside its baseline
 	node bench/run.ts

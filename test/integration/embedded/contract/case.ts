@@ -10,11 +10,13 @@ export interface ContractCase {
   /** Texts that the answer holds letter by letter, where parsing would lose what matters. */
   readonly holds?: readonly string[]
   readonly refusal?: { readonly code: string; readonly path: string; readonly message?: string | RegExp }
+  /** Why a real engine need not answer so; such a case is skipped there. */
+  readonly onlyHere?: string
   /** Section of the facts on Hasura that it is taken from. */
   readonly fact?: string
 }
 
-type More = Pick<ContractCase, 'variables' | 'operationName' | 'fact' | 'holds'>
+type More = Pick<ContractCase, 'variables' | 'operationName' | 'fact' | 'holds' | 'onlyHere'>
 
 export const answers = (shows: string, query: string, data: unknown, more: More = {}): ContractCase => ({
   shows,
