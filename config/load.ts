@@ -6,6 +6,8 @@ import { parse as parseDotenv } from 'dotenv'
 import { parse as parseYaml } from 'yaml'
 
 import { MusterError } from '../src/model/errors.ts'
+import type { AuthorityConfig } from './authority.ts'
+import { authorityConfigOf, givenAuthority } from './authority.ts'
 import { readOrGenerateSecrets } from './secrets.ts'
 import type { SettingName, Settings } from './schema.ts'
 import { settingNames, settings } from './schema.ts'
@@ -22,6 +24,7 @@ export interface Config {
   readonly adminSecret: string
   readonly jwt: { readonly secret: string } | { readonly jwksUrl: string }
   readonly fleetKey: string
+  readonly authority: AuthorityConfig
   /** Where the secrets are that were generated, for people; undefined when all were given. */
   readonly secretsDir: string | undefined
   /** YAML of regions for a new database; undefined: none. */
@@ -58,6 +61,7 @@ export function loadConfig(environment: Environment, options: { generate: boolea
   if (checked.MUSTER_JWT_SECRET !== undefined && checked.MUSTER_JWKS_URL !== undefined) {
     faults.push('MUSTER_JWT_SECRET and MUSTER_JWKS_URL: set one of them, not both')
   }
+  const authority = givenAuthority(checked, database.kind === 'pglite', faults)
   const wanted = {
     'admin-secret': { name: 'HASURA_GRAPHQL_ADMIN_SECRET', given: checked.HASURA_GRAPHQL_ADMIN_SECRET },
     'jwt-secret': {
@@ -79,7 +83,8 @@ export function loadConfig(environment: Environment, options: { generate: boolea
   }
   if (faults.length > 0) throw invalid(faults)
 
-  const secrets = readOrGenerateSecrets(dataDir, wanted, options.generate)
+  const passphrase = { name: 'MUSTER_CA_PASSPHRASE', given: authority.MUSTER_CA_PASSPHRASE }
+  const secrets = readOrGenerateSecrets(dataDir, { ...wanted, 'ca-passphrase': passphrase }, options.generate)
   const complete = checked as Settings
   return {
     settings: complete,
@@ -91,6 +96,7 @@ export function loadConfig(environment: Environment, options: { generate: boolea
         ? { secret: secrets.values['jwt-secret'] }
         : { jwksUrl: complete.MUSTER_JWKS_URL },
     fleetKey: secrets.values['fleet-key'],
+    authority: authorityConfigOf(authority, secrets.values['ca-passphrase'], dataDir),
     secretsDir: secrets.directory,
     seedFile: seedFileOf(complete, database),
     warnings: [...unknownVariables(environment), ...weakSecrets(complete)],
@@ -191,6 +197,8 @@ export const secretSettings: ReadonlySet<SettingName> = new Set([
   'HASURA_GRAPHQL_JWT_SECRET',
   'MUSTER_JWT_SECRET',
   'MUSTER_FLEET_KEY',
+  'MUSTER_CA_KEY',
+  'MUSTER_CA_PASSPHRASE',
   'MUSTER_HOOK_SECRET',
   'DATABASE_URL',
   'SENTRY_DSN',

@@ -10,6 +10,8 @@ const url = (protocols: readonly string[]) =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
     message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   })
+/** PEM in one line, as some platforms hold it, has its line ends written as \n. */
+const pem = z.string().transform((text) => text.replaceAll('\\n', '\n'))
 const secret = (min: number) => z.string().min(min, `must have at least ${min} characters`)
 const cron = z.string().regex(/^(\S+\s+){4,5}\S+$/, 'must be a cron expression of five or six fields')
 
@@ -69,6 +71,36 @@ export const settings = {
   MUSTER_FLEET_KEY: {
     doc: 'launch tokens are derived from it, 32 characters or more; generated on the built-in database',
     schema: secret(1).optional(),
+  },
+  MUSTER_CA_CERTIFICATES: {
+    doc: "certificates of the managers' certificate authority, PEM: the issuing one first, others that are trusted, roots last; made on the built-in database",
+    schema: pem.optional(),
+  },
+  MUSTER_CA_CERTIFICATES_FILE: {
+    doc: 'file that holds MUSTER_CA_CERTIFICATES',
+    schema: z.string().min(1).optional(),
+  },
+  MUSTER_CA_KEY: {
+    doc: "the issuing certificate's key, encrypted PKCS#8 as PEM; made on the built-in database",
+    schema: pem.optional(),
+  },
+  MUSTER_CA_KEY_FILE: { doc: 'file that holds MUSTER_CA_KEY', schema: z.string().min(1).optional() },
+  MUSTER_CA_PASSPHRASE: {
+    doc: "decrypts the certificate authority's keys; generated on the built-in database",
+    schema: secret(1).optional(),
+  },
+  MUSTER_CA_PASSPHRASE_FILE: {
+    doc: 'file that holds MUSTER_CA_PASSPHRASE',
+    schema: z.string().min(1).optional(),
+  },
+  MUSTER_CERTIFICATE_LIFETIME_S: {
+    doc: "seconds that a manager's certificate is valid; it is renewed at two thirds of them",
+    schema: z.coerce
+      .number()
+      .int()
+      .min(60)
+      .max(90 * 86_400)
+      .default(86_400),
   },
   MUSTER_HOOK_SECRET: {
     doc: 'secret of the webhooks that a Hasura calls (docs/hasura.md), at least 32 characters; two, comma-separated, while one replaces the other; without it there are no webhooks',

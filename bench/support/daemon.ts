@@ -4,6 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { authoritySettings } from '../../test/support/an-authority.ts'
 import { eventually } from '../../test/support/eventually.ts'
 import { freePort } from '../../test/support/free-port.ts'
 import type { BenchContext } from './benchmark.ts'
@@ -42,6 +43,7 @@ export async function startBenchDaemon(
       HASURA_GRAPHQL_ADMIN_SECRET: 'admin-secret-of-the-benchmarks',
       MUSTER_JWT_SECRET: jwtSecret,
       MUSTER_FLEET_KEY: 'fleet-key-of-the-benchmarks-fleet-key',
+      ...(await authoritySettings()),
       MUSTER_SEED: 'none',
       // Seeded machines are in nobody's cloud.
       MUSTER_SWEEP_S: '86400',

@@ -16,6 +16,7 @@ import { stopAllHosts } from '../../host-handlers/local/handler.ts'
 import type { HostProcess } from '../../host-handlers/local/host-processes.ts'
 import { findHostProcesses } from '../../host-handlers/local/host-processes.ts'
 import { systemClock } from '../../src/lib/clock.ts'
+import { authoritySettings } from './an-authority.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
 import { freshDatabase } from './fresh-database.ts'
@@ -100,8 +101,10 @@ export class Daemon {
     until: 'ready' | 'alive' | 'spawned' = 'ready',
     environment: Record<string, string> = {},
   ): Promise<void> {
+    const { DATABASE_URL: url, HASURA_GRAPHQL_ENDPOINT: hasura } = this.#environment
+    const authority = url === undefined && hasura === undefined ? {} : await authoritySettings()
     const child = spawn(process.execPath, ['src/main.ts', 'run'], {
-      env: { ...this.#environment, ...environment },
+      env: { ...authority, ...this.#environment, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#process = child
