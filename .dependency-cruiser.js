@@ -41,7 +41,8 @@ export default {
     only('event-handler', '^src/event-handler/', ['^src/(store|model|lib)/'], 'Sources of events.'),
     only('assign', '^src/assign/', ['^src/(store|model|lib)/'], 'Placement of users.'),
     only('trust', '^src/trust/', ['^src/(model|lib)/'], 'Keys, certificates and who may connect.'),
-    only('api', '^src/api/', ['^src/(assign|store|trust|model|lib)/'], 'HTTP only.'),
+    only('backends', '^src/backends/', ['^src/(store|trust|model|lib)/'], 'What people do with backends.'),
+    only('api', '^src/api/', ['^src/(assign|backends|store|trust|model|lib)/'], 'HTTP only.'),
     only(
       'manager-link',
       '^src/manager-link/',

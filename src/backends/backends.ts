@@ -8,32 +8,24 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { zipSync } from 'fflate'
 
 import type { Clock } from '../lib/clock.ts'
-import type { Backend, Certificate, RevokeReason, TerminateReason } from '../model/backend.ts'
-import type { AgentsAtTermination } from '../model/backend.ts'
+import type {
+  AgentsAtTermination,
+  Backend,
+  Certificate,
+  RevokeReason,
+  TerminateReason,
+} from '../model/backend.ts'
 import { MusterError } from '../model/errors.ts'
 import type {
   AuditEntry,
   BackendChanges,
   BackendFilter,
   NewBackend,
-  NewCertificate,
   TrustStore,
 } from '../store/trust-store.ts'
-
-/** The authority, as far as this needs it. PEM texts throughout. */
-export interface BackendAuthority {
-  issue(request: {
-    readonly csr: string
-    readonly backendId: string
-  }): Promise<{ readonly certificate: NewCertificate; readonly chain: string }>
-  keyAndCsr(): Promise<{ readonly key: string; readonly csr: string }>
-  newToken(): { readonly text: string; readonly id: string; readonly secretHash: string }
-  /** What the daemon's own certificate chains to. */
-  readonly ca: string
-  readonly pins: readonly string[]
-  /** DER. */
-  crl(revoked: Awaited<ReturnType<TrustStore['readRevoked']>>): Promise<Buffer>
-}
+import type { Authority } from '../trust/authority.ts'
+import { newToken, parseToken } from '../trust/enrolment-token.ts'
+import { keyPairAndCsr } from '../trust/new-key.ts'
 
 /** The managers' streams, as far as this needs them; they are empty in a daemon that stands by. */
 export interface BackendConnections {
@@ -50,7 +42,9 @@ export interface BackendConnections {
 
 export interface BackendsOptions {
   readonly store: TrustStore
-  readonly authority: BackendAuthority
+  readonly authority: Pick<Authority, 'issueForHost' | 'crl' | 'trusted' | 'pins'>
+  /** Known once the database is. */
+  readonly fleetId: () => string
   readonly connections: BackendConnections
   readonly clock: Clock
 }
@@ -120,13 +114,14 @@ export class Backends {
     lifetimeS: number,
     actor: string,
   ): Promise<{ token: string; expiresAt: number }> {
-    const { text, id: tokenId, secretHash } = this.#options.authority.newToken()
+    const token = newToken(randomBytes)
+    const { id: tokenId = '', secretHash = '' } = parseToken(token) ?? {}
     const stored = await this.#options.store.createToken(id, { id: tokenId, secretHash, lifetimeS }, actor)
     if (stored === undefined) {
       const { status } = await this.read(id)
       throw new MusterError('conflict', `backend ${id} is ${status}: enable it first`)
     }
-    return { token: text, expiresAt: stored.expiresAt }
+    return { token, expiresAt: stored.expiresAt }
   }
 
   /**
@@ -140,18 +135,21 @@ export class Backends {
   ): Promise<IssuedCertificate> {
     const { authority, store } = this.#options
     const { status } = await this.read(id)
-    const made = csr === undefined ? await authority.keyAndCsr() : undefined
-    const issued = await authority.issue({ csr: csr ?? made?.csr ?? '', backendId: id })
-    const certificate = await store.storeCertificate(id, issued.certificate, { renews, actor })
-    if (certificate === undefined) throw new MusterError('conflict', refusalOf(id, status, renews))
+    const made = csr === undefined ? keyPairAndCsr() : undefined
+    const { chainPem, ...issued } = await authority.issueForHost({
+      csr: csr ?? made?.csrPem ?? '',
+      fleetId: this.#options.fleetId(),
+      backendId: id,
+      now: this.#options.clock.now(),
+    })
     // The key may have had its certificate a moment ago: then that one stands.
-    const chain =
-      certificate.serial === issued.certificate.serial
-        ? issued.chain
-        : issued.chain.replace(issued.certificate.pem.trim(), certificate.pem.trim())
-    if (made === undefined) return { certificate, chain, ca: authority.ca }
-    const download = this.#keepDownload(certificate.serial, { key: made.key, chain, ca: authority.ca })
-    return { certificate, chain, ca: authority.ca, download }
+    const certificate = await store.storeCertificate(id, issued, { renews, actor })
+    if (certificate === undefined) throw new MusterError('conflict', refusalOf(id, status, renews))
+    const chain = certificate.pem + chainPem
+    const ca = this.ca.pem
+    if (made === undefined) return { certificate, chain, ca }
+    const download = this.#keepDownload(certificate.serial, { key: made.privateKeyPem, chain, ca })
+    return { certificate, chain, ca, download }
   }
 
   /** The zip with ca.pem, cert.pem and key.pem, once. @throws MusterError `not-found` */
@@ -234,12 +232,13 @@ export class Backends {
   }
 
   async crl(): Promise<Buffer> {
-    return this.#options.authority.crl(await this.#options.store.readRevoked())
+    const { store, authority, clock } = this.#options
+    return (await authority.crl(await store.readRevoked(), clock.now())).der
   }
 
   get ca(): { readonly pem: string; readonly pins: readonly string[] } {
-    const { ca, pins } = this.#options.authority
-    return { pem: ca, pins }
+    const { trusted, pins } = this.#options.authority
+    return { pem: trusted.join(''), pins }
   }
 
   /** The rows are written: whatever fails here, the change's hint does the same a moment later. */
