@@ -55,6 +55,7 @@ function tokenOf(user: string, secret: string): Promise<string> {
   return new SignJWT()
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(user)
+    .setIssuedAt()
     .setExpirationTime('1h')
     .sign(new TextEncoder().encode(secret))
 }

@@ -22,4 +22,6 @@ export interface ApiContext {
   readonly metrics: Metrics
   /** Assign requests that one user may send in 10 s. */
   readonly assignLimit: number
+  /** Whether anybody may read `/metrics`; only readers unless told. */
+  readonly metricsOpen?: boolean
 }

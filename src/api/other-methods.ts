@@ -4,8 +4,11 @@ import { sendProblem } from './problems.ts'
 
 const methods: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
+/** Every path with the methods that it knows. */
+export type RouteMethods = ReadonlyMap<string, ReadonlySet<string>>
+
 /** Registers the routes, and on each of their paths a 405 for the methods that it does not have. */
-export function refuseOtherMethods(app: FastifyInstance, registerRoutes: () => void): void {
+export function refuseOtherMethods(app: FastifyInstance, registerRoutes: () => void): RouteMethods {
   const known = new Map<string, Set<string>>()
   let isRegistering = true
   app.addHook('onRoute', ({ url, method }) => {
@@ -32,4 +35,5 @@ export function refuseOtherMethods(app: FastifyInstance, registerRoutes: () => v
       handler: () => undefined,
     })
   }
+  return known
 }

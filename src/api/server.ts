@@ -6,15 +6,19 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
-import rateLimit from '@fastify/rate-limit'
 import { fastify } from 'fastify'
 import type { FastifyInstance } from 'fastify'
 
 import { MusterError } from '../model/errors.ts'
+import type { Doors } from './access.ts'
 import { guardRoutes } from './access.ts'
 import type { ApiContext } from './context.ts'
+import type { TrustedProxies } from './headers.ts'
+import { addSecurityHeaders, proxyTrust } from './headers.ts'
 import { createMetrics } from './metrics.ts'
 import { createErrorHandler, problemOf, problemText, sendProblem } from './problems.ts'
+import { RateLimiter } from './rate-limiter.ts'
+import type { RouteMethods } from './other-methods.ts'
 import { refuseOtherMethods } from './other-methods.ts'
 import { assignRoute } from './routes/assign.ts'
 import { decisionRoutes } from './routes/decisions.ts'
@@ -23,12 +27,13 @@ import { hostRoutes } from './routes/hosts.ts'
 import { probeRoutes } from './routes/probes.ts'
 import { regionRoutes } from './routes/regions.ts'
 import { sessionRoutes } from './routes/sessions.ts'
-import type { TokenKey } from './tokens.ts'
+import type { TokenRules } from './tokens.ts'
 import { TokenVerifier } from './tokens.ts'
 
 const largestBody = 1024 * 1024
 const longestId = 512
 const longestStopMs = 8_000
+const minuteMs = 60_000
 
 export interface ApiOptions extends Omit<ApiContext, 'metrics'> {
   /** The address to listen on. */
@@ -36,9 +41,20 @@ export interface ApiOptions extends Omit<ApiContext, 'metrics'> {
   /** 0 takes a free one. */
   readonly port: number
   readonly adminSecret: string
+  /** Counts as much, while the other takes its place. */
+  readonly previousAdminSecret?: string | undefined
   /** Of the webhooks; without one there are none. */
   readonly hookSecrets: readonly string[]
-  readonly jwt: TokenKey
+  readonly jwt: TokenRules
+  readonly trustedProxies?: TrustedProxies | undefined
+  /** Requests of one caller in 10 s; 3,000 unless told. */
+  readonly requestLimit?: number
+  /** Wrong secrets and tokens from one address in a minute; 100 unless told. */
+  readonly failedLoginLimit?: number
+  /** Requests of one caller for tokens and certificates in a minute; 120 unless told. */
+  readonly credentialLimit?: number
+  /** How long a request's headers, and all of it, may take to come, in milliseconds; 10,000 and 30,000 unless told. */
+  readonly patience?: { readonly headersMs: number; readonly requestMs: number }
 }
 
 export interface RunningApi {
@@ -72,16 +88,18 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
 /** The API without its port, for tests. */
 export async function createApi(
   options: ApiOptions,
-): Promise<{ app: FastifyInstance; stop: () => Promise<void> }> {
+): Promise<{ app: FastifyInstance; routes: RouteMethods; stop: () => Promise<void> }> {
   const { assigner, clock, logger, view, health } = options
+  const { headersMs, requestMs } = options.patience ?? { headersMs: 10_000, requestMs: 30_000 }
   const metrics = createMetrics({ view, health, waitingUsers: (id) => assigner.waitingUsers(id) })
   const context: ApiContext = { ...options, metrics }
   const app = fastify({
     logger: false,
     bodyLimit: largestBody,
-    requestTimeout: 30_000,
+    trustProxy: proxyTrust(options.trustedProxies),
+    requestTimeout: requestMs,
     keepAliveTimeout: 65_000,
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 5_000 },
+    http: { headersTimeout: headersMs, connectionsCheckingInterval: headersMs / 2 },
     return503OnClosing: false,
     routerOptions: { maxParamLength: longestId },
     requestIdHeader: false,
@@ -91,11 +109,7 @@ export async function createApi(
   })
   let isStopping = false
   app.addHook('onRequest', (request, reply, done) => {
-    void reply
-      .header('x-request-id', request.id)
-      .header('x-content-type-options', 'nosniff')
-      .header('cache-control', 'no-store')
-      .header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    addSecurityHeaders(request, reply)
     done(isStopping ? new MusterError('unavailable', 'the daemon is stopping') : undefined)
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
@@ -110,10 +124,8 @@ export async function createApi(
     }),
   )
   acceptOnlyJson(app)
-  const secrets = { admin: options.adminSecret, hooks: options.hookSecrets }
-  guardRoutes(app, secrets, new TokenVerifier(options.jwt, clock))
-  await app.register(rateLimit, { global: false })
-  refuseOtherMethods(app, () => {
+  guardRoutes(app, doorsOf(options))
+  const routes = refuseOtherMethods(app, () => {
     assignRoute(app, context)
     sessionRoutes(app, context)
     hostRoutes(app, context)
@@ -131,11 +143,40 @@ export async function createApi(
     await app.close()
     cancel()
   }
-  return { app, stop }
+  return { app, routes, stop }
+}
+
+function doorsOf({
+  adminSecret,
+  previousAdminSecret,
+  hookSecrets,
+  jwt,
+  clock,
+  ...limits
+}: ApiOptions): Doors {
+  const { requestLimit = 3_000, failedLoginLimit = 100, credentialLimit = 120 } = limits
+  return {
+    secrets: {
+      admin: [adminSecret, ...(previousAdminSecret === undefined ? [] : [previousAdminSecret])],
+      hooks: hookSecrets,
+    },
+    tokens: new TokenVerifier(jwt, clock),
+    limits: {
+      requests: new RateLimiter({ max: requestLimit, windowMs: 10_000, clock }),
+      failures: new RateLimiter({ max: failedLoginLimit, windowMs: minuteMs, clock }),
+      credentials: new RateLimiter({ max: credentialLimit, windowMs: minuteMs, clock }),
+    },
+  }
 }
 
 /** A body is JSON or there is none; an empty one is none, whatever its type says. */
 function acceptOnlyJson(app: FastifyInstance): void {
+  // Nothing is unpacked, so nothing small can become large.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const encoding = request.headers['content-encoding']
+    if (encoding === undefined || encoding === 'identity') done()
+    else done(new MusterError('unsupported-media-type', 'a body must not be compressed'))
+  })
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {

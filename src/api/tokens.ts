@@ -5,15 +5,23 @@
  */
 import { createSecretKey, hash } from 'node:crypto'
 
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
-import type { JWTPayload } from 'jose'
+import { errors, jwtVerify } from 'jose'
+import type { JWTPayload, JWTVerifyOptions } from 'jose'
 
 import type { Clock } from '../lib/clock.ts'
+import { createKeySet, KeySetUnavailable } from '../lib/key-set.ts'
 import { MusterError } from '../model/errors.ts'
 import { plainText } from './validation.ts'
 
-/** HS256 with a secret, or a key set. */
-export type TokenKey = { readonly secret: string } | { readonly jwksUrl: string }
+/** HS256 with a secret, or a key set; and what a token must say. */
+export type TokenRules = ({ readonly secret: string } | { readonly jwksUrl: string }) & {
+  /** The `iss` of every token, letter by letter; any unless set. */
+  readonly issuer?: string | undefined
+  /** What `aud` must be, or hold; any unless set. */
+  readonly audience?: string | undefined
+  /** How old a token may grow, by its `iat`, in seconds; a day unless set. */
+  readonly maxAgeS?: number | undefined
+}
 
 export interface Claims {
   readonly userId: string
@@ -27,6 +35,7 @@ interface Remembered {
 }
 
 const toleranceS = 30
+const dayS = 86_400
 const rememberForMs = 60_000
 const mostRemembered = 10_000
 const longestToken = 8_192
@@ -47,37 +56,38 @@ const publicKeyAlgorithms = [
 
 export class TokenVerifier {
   readonly #clock: Clock
+  readonly #maxAgeS: number
   readonly #check: (token: string, now: Date) => Promise<JWTPayload>
   readonly #remembered = new Map<string, Remembered>()
 
-  constructor(key: TokenKey, clock: Clock) {
+  constructor(rules: TokenRules, clock: Clock) {
     this.#clock = clock
-    this.#check = 'secret' in key ? checkWithSecret(key.secret) : checkWithKeySet(key.jwksUrl)
+    this.#maxAgeS = rules.maxAgeS ?? dayS
+    this.#check = createCheck(rules, this.#maxAgeS, clock)
   }
 
-  /**
-   * At once when the token is remembered.
-   * @throws MusterError `unauthorized`, or `unavailable` when the key set cannot be fetched
-   */
-  verify(token: string): Claims | Promise<Claims> {
+  /** What a token that was found good within the last minute says; undefined for every other. */
+  recall(token: string): Claims | undefined {
+    if (token.length > longestToken) return undefined
+    const held = this.#remembered.get(keyOf(token))
+    return held !== undefined && held.until > this.#clock.now() ? held.claims : undefined
+  }
+
+  /** @throws MusterError `unauthorized`, or `unavailable` when the key set cannot be fetched */
+  async verify(token: string): Promise<Claims> {
     if (token.length > longestToken) throw unauthorized()
-    const key = hash('sha256', token, 'base64url')
-    const held = this.#remembered.get(key)
-    if (held !== undefined && held.until > this.#clock.now()) return held.claims
-    return this.#verifyNew(token, key)
-  }
-
-  async #verifyNew(token: string, key: string): Promise<Claims> {
     const now = this.#clock.now()
     const payload = await this.#check(token, new Date(now)).catch((error: unknown) => {
       throw isKeySetFailure(error)
         ? new MusterError('unavailable', "the key set of users' tokens cannot be fetched", { cause: error })
         : unauthorized()
     })
-    const { sub, exp, role } = payload
-    if (!userId.safeParse(sub).success || sub === undefined || exp === undefined) throw unauthorized()
+    const { sub, exp, iat, role } = payload
+    const isNamed = userId.safeParse(sub).success && sub !== undefined
+    if (!isNamed || exp === undefined || iat === undefined) throw unauthorized()
     const claims: Claims = { userId: sub, role: typeof role === 'string' ? role : undefined }
-    this.#remember(key, { claims, until: Math.min((exp + toleranceS) * 1000, now + rememberForMs) })
+    const endsAt = (Math.min(exp, iat + this.#maxAgeS) + toleranceS) * 1000
+    this.#remember(keyOf(token), { claims, until: Math.min(endsAt, now + rememberForMs) })
     return claims
   }
 
@@ -97,23 +107,36 @@ export function unauthorized(): MusterError {
   )
 }
 
-function checkWithSecret(secret: string) {
-  const key = createSecretKey(Buffer.from(secret))
-  return async (token: string, currentDate: Date): Promise<JWTPayload> =>
-    (await jwtVerify(token, key, { ...demands, algorithms: ['HS256'], currentDate })).payload
+const keyOf = (token: string): string => hash('sha256', token, 'base64url')
+
+type Check = (token: string, now: Date) => Promise<JWTPayload>
+
+function createCheck(rules: TokenRules, maxTokenAge: number, clock: Clock): Check {
+  const { issuer, audience } = rules
+  const demands: JWTVerifyOptions = {
+    requiredClaims: ['sub', 'exp', 'iat'],
+    clockTolerance: toleranceS,
+    maxTokenAge,
+    ...(issuer !== undefined && { issuer }),
+    ...(audience !== undefined && { audience }),
+  }
+  if ('secret' in rules) {
+    const key = createSecretKey(Buffer.from(rules.secret))
+    const algorithms = ['HS256']
+    return async (token, currentDate) =>
+      (await jwtVerify(token, key, { ...demands, algorithms, currentDate })).payload
+  }
+  const keys = createKeySet(rules.jwksUrl, clock)
+  const algorithms = publicKeyAlgorithms
+  return async (token, currentDate) =>
+    (await jwtVerify(token, keys, { ...demands, algorithms, currentDate })).payload
 }
 
-function checkWithKeySet(url: string) {
-  const keys = createRemoteJWKSet(new URL(url), { timeoutDuration: 5_000, cooldownDuration: 30_000 })
-  return async (token: string, currentDate: Date): Promise<JWTPayload> =>
-    (await jwtVerify(token, keys, { ...demands, algorithms: publicKeyAlgorithms, currentDate })).payload
-}
-
-const demands = { requiredClaims: ['sub', 'exp'], clockTolerance: toleranceS }
-
-/** jose has no error of its own for a key set that cannot be had: a failed fetch is a TypeError, a bad answer the bare JOSEError. */
+/** What leaves open whether the token is good. */
 function isKeySetFailure(error: unknown): boolean {
-  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) return true
-  if (error instanceof errors.JOSEError) return error.code === 'ERR_JOSE_GENERIC'
-  return error instanceof TypeError && error.message === 'fetch failed'
+  return (
+    error instanceof KeySetUnavailable ||
+    error instanceof errors.JWKSTimeout ||
+    error instanceof errors.JWKSInvalid
+  )
 }

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import { z } from 'zod'
 
 import type { AssignAnswer, MissOutcome, Seat } from '../../assign/seams.ts'
@@ -8,6 +8,7 @@ import type { ErrorCode } from '../../model/errors.ts'
 import type { ApiContext } from '../context.ts'
 import { hangUpSignal } from '../hang-up.ts'
 import { sendProblem } from '../problems.ts'
+import { RateLimiter } from '../rate-limiter.ts'
 import { checked, plainText } from '../validation.ts'
 
 const windowMs = 10_000
@@ -51,15 +52,22 @@ const misses: Readonly<Record<MissOutcome, { readonly code: ErrorCode; readonly 
 /** `POST /v1/assign` */
 export function assignRoute(app: FastifyInstance, context: ApiContext): void {
   const { assigner, health, metrics, clock, assignLimit } = context
-  const rateLimit = {
-    max: assignLimit,
-    timeWindow: windowMs,
-    keyGenerator: (request: { caller: string }) => request.caller,
-    onExceeded: () => metrics.countAssign('rate-limited', 0),
-    errorResponseBuilder: () =>
-      new MusterError('rate-limited', `more than ${assignLimit} assign requests in ${windowMs / 1000} s`),
+  const limiter = new RateLimiter({ max: assignLimit, windowMs, clock })
+  const onRequest: onRequestHookHandler = (request, reply, done) => {
+    const { isExceeded, remaining, resetS } = limiter.take(request.caller)
+    void reply
+      .header('x-ratelimit-limit', assignLimit)
+      .header('x-ratelimit-remaining', remaining)
+      .header('x-ratelimit-reset', resetS)
+    if (!isExceeded) {
+      done()
+      return
+    }
+    metrics.countAssign('rate-limited', 0)
+    void reply.header('retry-after', resetS)
+    done(new MusterError('rate-limited', `more than ${assignLimit} assign requests in ${windowMs / 1000} s`))
   }
-  app.post('/v1/assign', { config: { access: 'user', rateLimit } }, async (request, reply) => {
+  app.post('/v1/assign', { config: { access: 'user', limit: 'own' }, onRequest }, async (request, reply) => {
     const startedAt = clock.now()
     let answer: AssignAnswer | undefined
     let fault = 'internal'

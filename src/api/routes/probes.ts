@@ -4,7 +4,10 @@ import type { ApiContext } from '../context.ts'
 import { sendProblem } from '../problems.ts'
 
 /** `GET /healthz` (the process answers), `GET /readyz` (it does its work, or why not) and `GET /metrics` */
-export function probeRoutes(app: FastifyInstance, { health, metrics }: ApiContext): void {
+export function probeRoutes(
+  app: FastifyInstance,
+  { health, metrics, metricsOpen = false }: ApiContext,
+): void {
   app.get('/healthz', { config: { access: 'open' } }, () => ({ status: 'alive' }))
 
   app.get('/readyz', { config: { access: 'open' } }, (request, reply) => {
@@ -13,7 +16,7 @@ export function probeRoutes(app: FastifyInstance, { health, metrics }: ApiContex
     return sendProblem(request, reply, { code: 'unavailable', detail: cause, also: { cause } })
   })
 
-  app.get('/metrics', { config: { access: 'read' } }, async (_request, reply) => {
+  app.get('/metrics', { config: { access: metricsOpen ? 'open' : 'read' } }, async (_request, reply) => {
     void reply.header('content-type', metrics.registry.contentType)
     return metrics.registry.metrics()
   })

@@ -1,13 +1,14 @@
 import fc from 'fast-check'
-import { pino } from 'pino'
 import { expect, test } from 'vitest'
 
 import { createApi } from '../../../src/api/server.ts'
+import { createLogger } from '../../../src/lib/logger.ts'
 import { aToken, anApi } from '../../support/an-api.ts'
 
 test('no secret that comes in reaches the log or an answer, whatever goes wrong', async () => {
   const written: string[] = []
-  const logger = pino({ level: 'trace' }, { write: (line: string) => void written.push(line) })
+  const destination = { write: (line: string) => void written.push(line) }
+  const logger = createLogger({ level: 'trace', pretty: false, destination })
   const fixture = anApi({ logger, assigner: anApi().fleet.assigner({ logger }) })
   const { app } = await createApi(fixture.options)
   fixture.fleet.latency = () => Promise.reject(new Error('the store broke'))
