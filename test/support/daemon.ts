@@ -308,6 +308,7 @@ export async function tokenOf(user: string, claims: Record<string, unknown> = {}
   return new SignJWT(claims)
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(user)
+    .setIssuedAt()
     .setExpirationTime('1h')
     .sign(new TextEncoder().encode(jwtSecret))
 }
