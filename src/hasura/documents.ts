@@ -1,8 +1,9 @@
 /**
- * Every document that the daemon sends, in one place: `make check` holds each against the schema that the project's
- * migrations and metadata give (config/hasura/schema.graphql).
+ * Every document that the daemon sends, in one place (those of trust in trust-documents.ts): `make check` holds each
+ * against the schema that the project's migrations and metadata give (config/hasura/schema.graphql).
  */
 import { columns } from './rows.ts'
+import { trustFunctionColumns } from './trust-documents.ts'
 
 /** Of the changes' stream: a batch of this size may not be the last. */
 export const streamBatchSize = 1000
@@ -92,7 +93,7 @@ export function rowsByKey(tables: readonly MirroredTable[]): string {
   }`
 }
 
-/** What is read of the rows that each of the fleet's guarded functions gives (migration `functions`). */
+/** What is read of the rows that each of the fleet's guarded functions gives (migrations `functions`, `trust_functions`). */
 const functionColumns = {
   take_lease: 'holder fence',
   release_lease: 'holder fence',
@@ -107,6 +108,7 @@ const functionColumns = {
   flush_heartbeats: 'id',
   claim_agent: columns.assignments,
   give_up_agent: 'id',
+  ...trustFunctionColumns,
 } as const
 export type FunctionName = keyof typeof functionColumns
 export const functionNames = Object.keys(functionColumns) as readonly FunctionName[]

@@ -15,7 +15,7 @@ import { defaultDeadlines } from '../model/region.ts'
 // The farthest times that a Date can hold.
 const farthestMs = 8.64e15
 /** A timestamptz, whose year people may also have set to never. */
-const time = z.string().transform((text, context) => {
+export const time = z.string().transform((text, context) => {
   if (text === 'infinity') return farthestMs
   if (text === '-infinity') return -farthestMs
   const ms = Date.parse(text)

@@ -46,7 +46,7 @@ export interface TrustStore {
     manager: { readonly address: string; readonly capacity: number },
     fence: number,
   ): Promise<{ readonly backend: Backend; readonly host: Host | undefined } | undefined>
-  /** `undefined`: all of them. */
+  /** `undefined`: all of them. A backend that has connected again meanwhile must not be among them: calls may overtake. */
   disconnectBackends(backendIds: readonly string[] | undefined, fence: number): Promise<void>
   /** Backend id to the time it was last heard, milliseconds since the epoch. */
   flushBackends(beats: ReadonlyMap<string, number>, fence: number): Promise<void>
@@ -69,7 +69,7 @@ export interface TrustStore {
     actor: string,
   ): Promise<Backend | undefined>
   enableBackend(id: string, actor: string): Promise<Backend | undefined>
-  /** undefined: there is none, or it is connected and `force` is not said. */
+  /** undefined: there is none, or it is connected or its host stands and `force` is not said. */
   deleteBackend(id: string, force: boolean, actor: string): Promise<{ readonly id: string } | undefined>
   /** Newest first. */
   readAudit(filter: { backendId?: string; limit: number }): Promise<readonly AuditEntry[]>
