@@ -9,12 +9,17 @@ import WebSocket from 'ws'
 import type { AnEndpoint } from '../../support/an-endpoint.ts'
 import { anEndpoint } from '../../support/an-endpoint.ts'
 import { eventually } from '../../support/eventually.ts'
+import type { GuardedOffice } from '../../support/guarded-office.ts'
+import { aGuardedOffice } from '../../support/guarded-office.ts'
+import { hostileRequest } from '../../support/hostile-documents.ts'
 import { fillLibrary } from '../../support/library.ts'
 import { connectPeer, init, newProtocol, oldProtocol } from '../../support/socket-peer.ts'
 
 const seed = 20261121
-const sockets = 60
+const sockets = 45
 const framesEach = 40
+/** Of roles, in place of as many of the administrator's. */
+const roleSockets = 12
 
 /** What an answer may never hold: names of files, of our own code, of the database's insides. */
 const insides =
@@ -159,5 +164,63 @@ describe('the endpoint', () => {
     expect(answers).toBeGreaterThan(3 * sockets)
     await eventually(() => library.endpoint.subscriptions === 0)
     expect((await library.ask('{ author { id } }')).data?.author).toHaveLength(2)
+  })
+})
+
+describe('a role', () => {
+  let guarded: GuardedOffice
+
+  beforeAll(async () => {
+    guarded = await aGuardedOffice('pglite')
+  })
+  afterAll(async () => guarded.office.close())
+
+  it.each([newProtocol, oldProtocol])('is told nothing hidden in frames of %s', async (protocol) => {
+    const { office, askers, schema, stirForeignRows, foreignRows } = guarded
+    const before = await foreignRows()
+    const start = protocol === newProtocol ? 'subscribe' : 'start'
+    let answers = 0
+    for (let each = 0; each < roleSockets; each += 1) {
+      // The honest first, then some of the others.
+      const asker = askers[each < 5 ? each : 5 + ((each * 7) % (askers.length - 5))]!
+      const peer = await connectPeer(office.endpoint.url, protocol)
+      peer.say({ type: 'connection_init', payload: { headers: asker.headers } })
+      const reported = 'subscription { note(order_by: {id: desc}) { id title author { fullName team } } }'
+      peer.say({ type: start, id: 'all', payload: { query: reported } })
+      for (let frame = 0; frame < framesEach && peer.socket.readyState === WebSocket.OPEN; frame += 1) {
+        const number = each * framesEach + frame + 1
+        const payload =
+          frame % 4 === 3
+            ? hostileRequest(asker.schema, number, { beyond: schema })
+            : hostileRequest(frame % 8 === 0 ? schema : asker.schema, number, {
+                beyond: schema,
+                kind: 'subscription',
+              })
+        peer.say({ type: start, id: String(frame), payload })
+      }
+      const isAnswered = (last: string) => () =>
+        peer.closed !== undefined ||
+        peer.heard.some(
+          ({ type, payload }) => type === 'pong' && JSON.stringify(payload) === `{"last":"${last}"}`,
+        )
+      const answersAll = async (last: string): Promise<void> => {
+        if (peer.socket.readyState === WebSocket.OPEN) peer.say({ type: 'ping', payload: { last } })
+        await eventually(isAnswered(last), { timeoutMs: 20_000, what: `seeds from ${each * framesEach + 1}` })
+      }
+      await answersAll('started')
+      // Whoever follows looks again, at rows that have changed and are none of theirs.
+      await stirForeignRows()
+      await answersAll('stirred')
+      const said = JSON.stringify(peer.heard)
+      expect(asker.hears(said), `${asker.name}: ${said.slice(0, 5_000)}`).toBeUndefined()
+      expect(insides.exec(said)?.[0], said.slice(0, 5_000)).toBeUndefined()
+      answers += peer.heard.filter(({ type }) => type === 'next' || type === 'data').length
+      peer.end()
+    }
+    expect(answers).toBeGreaterThan(3 * roleSockets)
+    await eventually(() => office.endpoint.subscriptions === 0)
+    // The stirring counts up one column.
+    const withoutNumbers = (text: string): string => text.replaceAll(/"edited_by": ?\d+/g, '')
+    expect(withoutNumbers(await foreignRows())).toBe(withoutNumbers(before))
   })
 })
