@@ -20,6 +20,9 @@ const renamed: ReadonlyMap<string, string> = new Map([
   ['int8', 'bigint'],
 ])
 
+/** What `count` gives, and what `bool_and` does. */
+export const countType: PgType = { name: 'int4', sql: 'integer', kind: 'base' }
+export const booleanType: PgType = { name: 'bool', sql: 'boolean', kind: 'base' }
 /** What an average has; its scalar is `Float`. */
 export const floatType: PgType = { name: 'float4', sql: 'real', kind: 'base' }
 

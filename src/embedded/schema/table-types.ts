@@ -13,12 +13,13 @@ import type {
   GraphQLFieldConfig,
   GraphQLFieldConfigArgumentMap,
   GraphQLInputObjectType,
+  GraphQLInputType,
   GraphQLOutputType,
 } from 'graphql'
 
 import { aggregatesOf } from '../sql/aggregates.ts'
 import type { ApiColumn, ApiTable, Relationship } from './api-model.ts'
-import { floatType, isJson } from './scalars.ts'
+import { booleanType, countType, floatType, isJson } from './scalars.ts'
 import type { InputFields, TypeRegistry } from './type-registry.ts'
 import { listOf, required } from './type-registry.ts'
 
@@ -55,6 +56,7 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
           _or: { type: listOf(own) },
           ...mapFields(table.columns.values(), ({ column }) => ({ type: types.comparison(column.type) })),
           ...mapFields(table.relationships.values(), ({ target }) => ({ type: self.boolExp(target) })),
+          ...mapFields(aggregatedOf(table), ({ target }) => ({ type: aggregateBoolExp(target) })),
         }
       }),
 
@@ -99,6 +101,42 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
         })
       }),
   }
+
+  const aggregateBoolExp = (table: ApiTable): GraphQLInputObjectType =>
+    types.input(`${table.name}_aggregate_bool_exp`, () => {
+      const booleans = [...table.columns.values()].filter(({ column }) => column.type.name === 'bool')
+      const ofBooleans = ['bool_and', 'bool_or'].flatMap((name) => {
+        const typeName = `${table.name}_aggregate_bool_exp_${name}`
+        const column = types.enumOf(
+          `${table.name}_select_column_${typeName}_arguments_columns`,
+          booleans.map((each) => each.name),
+        )
+        if (column === undefined) return []
+        const input = aggregatePredicate(typeName, table, types.comparison(booleanType), required(column))
+        return [[name, { type: input }] as const]
+      })
+      const column = self.selectColumn(table)
+      const count = aggregatePredicate(
+        `${table.name}_aggregate_bool_exp_count`,
+        table,
+        types.comparison(countType),
+        column === undefined ? undefined : listOf(column),
+      )
+      return { ...Object.fromEntries(ofBooleans), count: { type: count } }
+    })
+
+  const aggregatePredicate = (
+    name: string,
+    table: ApiTable,
+    predicate: GraphQLInputObjectType,
+    args: GraphQLInputType | undefined,
+  ): GraphQLInputObjectType =>
+    types.input(name, () => ({
+      ...(args === undefined ? {} : { arguments: { type: args } }),
+      distinct: { type: GraphQLBoolean },
+      filter: { type: self.boolExp(table) },
+      predicate: { type: required(predicate) },
+    }))
 
   const columnField = ({ column }: ApiColumn): GraphQLFieldConfig<unknown, unknown> => {
     const type = types.value(column.type)
@@ -179,6 +217,12 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
     })
   return self
 }
+
+/** As filters know them: by the name of the relationship's aggregate. */
+const aggregatedOf = ({ relationships }: ApiTable): readonly Pick<Relationship, 'name' | 'target'>[] =>
+  [...relationships.values()]
+    .filter(({ kind, target }) => kind === 'array' && target.access.select?.hasAggregates === true)
+    .map(({ name, target }) => ({ name: `${name}_aggregate`, target }))
 
 export const manyOf = (type: GraphQLObjectType): GraphQLOutputType =>
   new GraphQLNonNull(new GraphQLList(new GraphQLNonNull(type)))

@@ -15,7 +15,7 @@ import type {
 } from 'graphql'
 
 import type { PgType } from '../catalog/catalog.ts'
-import { operatorsOf } from '../sql/operators.ts'
+import { isCastable, operatorsOf, textType } from '../sql/operators.ts'
 import type { Operand } from '../sql/operators.ts'
 import { isGraphqlName } from './names.ts'
 import { makeScalar, scalarName } from './scalars.ts'
@@ -65,11 +65,12 @@ export function createTypeRegistry(): TypeRegistry {
     },
     comparison: (type) => {
       const name = type.element === undefined ? scalarName(type) : `${scalarName(type.element)}_array`
-      return registry.input(`${name}_comparison_exp`, () =>
-        Object.fromEntries(
+      return registry.input(`${name}_comparison_exp`, () => ({
+        ...(isCastable(type) ? { _cast: { type: castType(type) } } : {}),
+        ...Object.fromEntries(
           operatorsOf(type).map((operator) => [operator.name, { type: operandType(type, operator.operand) }]),
         ),
-      )
+      }))
     },
     get order() {
       return registry.named(
@@ -79,6 +80,11 @@ export function createTypeRegistry(): TypeRegistry {
       )
     },
   }
+
+  const castType = (type: PgType): GraphQLInputObjectType =>
+    registry.input(`${scalarName(type)}_cast_exp`, () => ({
+      [scalarName(textType)]: { type: registry.comparison(textType) },
+    }))
 
   function operandType(type: PgType, operand: Operand): GraphQLInputType {
     switch (operand) {

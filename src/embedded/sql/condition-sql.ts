@@ -5,7 +5,7 @@ import { HasuraError } from '../execution/hasura-error.ts'
 import type { Condition, GivenValue } from '../schema/condition.ts'
 import { elementOf } from '../schema/condition.ts'
 import { and, joinSql, or } from './boolean-sql.ts'
-import { operatorsOf } from './operators.ts'
+import { operatorsOf, textType } from './operators.ts'
 import type { SqlContext } from './sql-context.ts'
 import { relationName } from './sql-context.ts'
 
@@ -65,8 +65,6 @@ function comparisonSql(
       return operator.sql(left, listSql(context, value, textType))
   }
 }
-
-const textType: PgType = { name: 'text', sql: 'text', kind: 'base' }
 
 /** A value of a column's type, also for presets. @throws HasuraError `not-found` */
 export function givenSql(context: SqlContext, value: GivenValue, type: PgType): string {

@@ -54,6 +54,11 @@ const keyed: readonly Operator[] = [
 /** `json` has no equality in PostgreSQL. */
 const nullness = common.filter(({ name }) => name === '_is_null')
 
+export const textType: PgType = { name: 'text', sql: 'text', kind: 'base' }
+
+/** Whether `_cast` may be asked of it: jsonb can be compared as the text that it is written as. */
+export const isCastable = (type: PgType): boolean => type.name === 'jsonb'
+
 export function operatorsOf(type: PgType): readonly Operator[] {
   if (type.element !== undefined) return [...common, ...containing]
   if (type.name === 'json') return nullness

@@ -3,10 +3,10 @@ import type { PgType } from '../catalog/catalog.ts'
 import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiTable, Relationship } from '../schema/api-model.ts'
-import { scalarName } from '../schema/scalars.ts'
+import { booleanType, countType, scalarName } from '../schema/scalars.ts'
 import { and, joinSql, or } from './boolean-sql.ts'
 import type { Operator } from './operators.ts'
-import { operatorsOf } from './operators.ts'
+import { isCastable, operatorsOf, textType } from './operators.ts'
 import { fromTable } from './row-source.ts'
 import type { SqlContext } from './sql-context.ts'
 
@@ -41,6 +41,10 @@ export function whereSql(
       const relationship = table.relationships.get(name)
       if (relationship !== undefined) return existsSql(context, relationship, alias, asFields(value), here)
       const column = table.columns.get(name)?.column
+      const aggregated = table.relationships.get(name.replace(/_aggregate$/, ''))
+      if (column === undefined && aggregated !== undefined) {
+        return aggregateSql(context, aggregated, alias, asFields(value), here)
+      }
       if (column === undefined)
         throw new HasuraError('validation-failed', `there is no column '${name}'`, here)
       return comparisonSql(context, `${alias}.${quoteName(column.name)}`, column.type, asFields(value), here)
@@ -61,6 +65,41 @@ function existsSql(
   return `exists (select 1 from ${from} where ${and([joinSql(relationship, here, there), filter])})`
 }
 
+/** What an aggregate over the related rows, or over those that `filter` leaves, must be. */
+function aggregateSql(
+  context: SqlContext,
+  { target, on }: Relationship,
+  here: string,
+  predicates: Fields,
+  path: string,
+): string {
+  return and(
+    Object.entries(predicates).map(([name, value]) => {
+      const at = `${path}.${name}`
+      if (isAbsent(value)) {
+        throw new HasuraError('validation-failed', `unexpected null value for '${name}'`, at)
+      }
+      const { arguments: args, distinct, filter, predicate } = asFields(value)
+      const there = context.alias()
+      const from = fromTable(context, target, there)
+      const kept = isAbsent(filter)
+        ? 'true'
+        : whereSql(context, target, there, asFields(filter), `${at}.filter`)
+      const names = isAbsent(args) ? [] : ([args].flat() as string[])
+      const columns = names.map(
+        (each) => `${there}.${quoteName(target.columns.get(each)?.column.name ?? each)}`,
+      )
+      const list = columns.length > 1 ? `(${columns.join(', ')})` : (columns[0] ?? '*')
+      const isDistinct = distinct === true && columns.length > 0
+      const left = `${name}(${isDistinct ? 'distinct ' : ''}${list})`
+      const type = name === 'count' ? countType : booleanType
+      const having = comparisonSql(context, left, type, asFields(predicate), `${at}.predicate`)
+      const rows = and([joinSql({ on }, here, there), kept])
+      return `exists (select 1 from ${from} where ${rows} having ${having})`
+    }),
+  )
+}
+
 function comparisonSql(
   context: SqlContext,
   left: string,
@@ -71,6 +110,9 @@ function comparisonSql(
   const operators = operatorsOf(type)
   return and(
     Object.entries(comparison).map(([name, value]) => {
+      if (name === '_cast' && isCastable(type) && !isAbsent(value)) {
+        return castSql(context, left, asFields(value), `${path}._cast`)
+      }
       const operator = operators.find((each) => each.name === name)
       if (operator === undefined)
         throw new HasuraError('validation-failed', `there is no operator '${name}'`, path)
@@ -79,6 +121,17 @@ function comparisonSql(
         throw new HasuraError('validation-failed', words, `${path}.${name}`)
       }
       return operator.sql(left, operandSql(context, operator, type, value))
+    }),
+  )
+}
+
+function castSql(context: SqlContext, left: string, casts: Fields, path: string): string {
+  return and(
+    Object.entries(casts).map(([name, value]) => {
+      if (isAbsent(value)) {
+        throw new HasuraError('validation-failed', `unexpected null value for '${name}'`, `${path}.${name}`)
+      }
+      return comparisonSql(context, `(${left})::text`, textType, asFields(value), `${path}.${name}`)
     }),
   )
 }

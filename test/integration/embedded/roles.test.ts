@@ -190,6 +190,23 @@ describe.each(databaseKinds)('roles on %s', (kind) => {
     })
   })
 
+  it('counts in filters only what may be seen', async () => {
+    const by = (predicate: string) =>
+      `{employee(where:{notes_aggregate:{${predicate}}},order_by:{id:asc}){id}}`
+    // Of ann's notes bob sees the public one.
+    expect(await ask(bob, by('count:{predicate:{_eq:1}}'))).toEqual({ data: { employee: [{ id: 1 }] } })
+    expect(await ask(bob, by('bool_and:{arguments:is_public,predicate:{_eq:true}}'))).toEqual({
+      data: { employee: [{ id: 1 }] },
+    })
+    expect(await ask(bob, by('bool_or:{arguments:is_public,predicate:{_eq:true}}'))).toEqual({
+      data: { employee: [{ id: 1 }, { id: 2 }] },
+    })
+    // Of each employee's notes the guest sees one.
+    expect(await ask(guest, by('count:{predicate:{_eq:1}}'))).toEqual({
+      data: { employee: [{ id: 1 }, { id: 2 }, { id: 3 }] },
+    })
+  })
+
   it('says which variable is missing', async () => {
     expect(await ask(as('worker', { 'x-hasura-user-id': '2' }), '{note{id}}')).toEqual({
       errors: [

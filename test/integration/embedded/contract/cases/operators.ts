@@ -22,6 +22,13 @@ const curios = (shows: string, where: string, count: number, fact?: string): Con
     { curio_aggregate: { aggregate: { count } } },
     fact === undefined ? {} : { fact },
   )
+const shelves = (shows: string, where: string, ids: readonly number[]): ContractCase =>
+  answers(
+    shows,
+    `{ shelf(where: ${where}, order_by: {id: asc}) { id } }`,
+    { shelf: ids.map((id) => ({ id })) },
+    { fact: '5.3 (Hasura.GraphQL.Schema.BoolExp.AggregationPredicates)' },
+  )
 const semantics = '2.2 semantics'
 const names = '2.2 names'
 
@@ -236,5 +243,69 @@ export const operators: readonly ContractCase[] = [
     'data-exception',
     '$',
     { fact: '2.1 errors' },
+  ),
+  shelves('by how many are related', '{items_aggregate: {count: {predicate: {_eq: 2}}}}', [2]),
+  shelves('by that none are related', '{items_aggregate: {count: {predicate: {_eq: 0}}}}', [1, 3]),
+  shelves(
+    'by how many of a kind',
+    '{items_aggregate: {count: {filter: {weight: {_gt: 1}}, predicate: {_gte: 1}}}}',
+    [2],
+  ),
+  shelves(
+    'by how many have a value',
+    '{items_aggregate: {count: {arguments: [weight], predicate: {_eq: 0}}}}',
+    [1, 3, 4],
+  ),
+  shelves(
+    'by how many values differ',
+    '{shelves_aggregate: {count: {arguments: parent_id, distinct: true, predicate: {_eq: 1}}}}',
+    [1],
+  ),
+  shelves(
+    'by how many pairs',
+    '{items_aggregate: {count: {arguments: [shelf_id, place], distinct: true, predicate: {_in: [1, 2]}}}}',
+    [2, 4],
+  ),
+  shelves(
+    'by counts far off',
+    '{parent: {shelves_aggregate: {count: {predicate: {_gt: 1, _lt: 3}}}}}',
+    [2, 3],
+  ),
+  shelves(
+    'not by a count',
+    '{_not: {items_aggregate: {count: {predicate: {_gt: 0}}}}, parent_id: {_is_null: false}}',
+    [3],
+  ),
+  shelves('by an aggregate of nothing', '{items_aggregate: {}, id: {_eq: 1}}', [1]),
+  refuses(
+    'a count without what it must be',
+    '{ shelf(where: {items_aggregate: {count: {distinct: true}}}) { id } }',
+    'validation-failed',
+    '$.selectionSet.shelf.args.where.items_aggregate.count.predicate',
+  ),
+  refuses(
+    'an aggregate that filters do not know',
+    '{ shelf(where: {items_aggregate: {sum: {predicate: {_eq: 1}}}}) { id } }',
+    'validation-failed',
+    '$.selectionSet.shelf.args.where.items_aggregate.sum',
+  ),
+  samples('jsonb as text', '{data: {_cast: {String: {_like: "%\\"k\\": \\"v\\"%"}}}}', [2], '5.3'),
+  samples('jsonb as text, twice', '{data: {_cast: {String: {_ilike: "%B%", _nlike: "%k%"}}}}', [1], '5.3'),
+  samples(
+    'jsonb as it is and as text',
+    '{data: {_has_key: "b", _cast: {String: {_regex: "^.{3}.: 2"}}}}',
+    [2],
+  ),
+  refuses(
+    'a cast that there is not',
+    '{ sample(where: {data: {_cast: {Int: {_eq: 1}}}}) { id } }',
+    'validation-failed',
+    '$.selectionSet.sample.args.where.data._cast.Int',
+  ),
+  refuses(
+    'a cast of a text',
+    '{ books(where: {title: {_cast: {String: {_eq: "x"}}}}) { isbn } }',
+    'validation-failed',
+    '$.selectionSet.books.args.where.title._cast',
   ),
 ]
