@@ -20,6 +20,7 @@ import { authoritySettings } from './an-authority.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
 import { freshDatabase } from './fresh-database.ts'
+import { endpointTiming } from './thoroughness.ts'
 
 export interface DaemonOptions {
   /** PostgreSQL; without it the built-in database. */
@@ -75,6 +76,7 @@ export class Daemon {
       MUSTER_GRAPHQL_PORT: `${ports.graphql}`,
       MUSTER_MANAGER_PORT: `${ports.managers}`,
       MUSTER_DATA_DIR: this.dataDir,
+      MUSTER_GRAPHQL_TIMING: endpointTiming,
       HASURA_GRAPHQL_ADMIN_SECRET: adminSecret,
       MUSTER_JWT_SECRET: jwtSecret,
       MUSTER_FLEET_KEY: 'fleet-key-of-the-tests-fleet-key-of',

@@ -1,11 +1,8 @@
 /** A database with the fleet's schema, seen from outside: plain SQL, no daemon, no endpoint. */
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import pg from 'pg'
+import { inject } from 'vitest'
 
 import { freshDatabase } from './fresh-database.ts'
-
-const migrations = new URL('../../config/hasura/migrations/default/', import.meta.url).pathname
 
 export interface SeededRegion {
   readonly id: string
@@ -34,24 +31,15 @@ export interface FleetDatabase {
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what a test's own SQL gives is known to the test
 export type Row = Record<string, any>
 
-/** The text of every up-migration, in order. */
-export function migrationTexts(): readonly string[] {
-  return readdirSync(migrations)
-    .sort()
-    .map((folder) => readFileSync(join(migrations, folder, 'up.sql'), 'utf8'))
-}
-
 /** `connections`: the most that the pool opens at once. */
 export async function fleetDatabase({ connections = 10 } = {}): Promise<FleetDatabase> {
-  const database = await freshDatabase()
+  const database = await freshDatabase(inject('fleetTemplate'))
   const pool = new pg.Pool({ connectionString: database.url, max: connections })
   // A server that is stopped, or a database that is dropped, breaks idle connections too.
   pool.on('error', () => undefined)
   const clients: pg.Client[] = []
   const sql: FleetDatabase['sql'] = async (text, params = []) =>
     (await pool.query<Row>(text, [...params])).rows
-
-  for (const text of migrationTexts()) await pool.query(text)
 
   return {
     url: database.url,

@@ -13,12 +13,13 @@ export interface FreshDatabase {
   drop(): Promise<void>
 }
 
-/** An empty database of its own on the cluster that the run shares. */
-export async function freshDatabase(): Promise<FreshDatabase> {
+/** A database of its own on the cluster that the run shares: empty, or a copy of the template. */
+export async function freshDatabase(template = 'template1'): Promise<FreshDatabase> {
   const cluster = inject('postgresUrl')
   if (cluster === '') throw new Error('PostgreSQL is not installed: use describeOnPostgres')
   const name = `test_${randomBytes(6).toString('hex')}`
-  await administer(cluster, `create database ${name}`)
+  // PostgreSQL's default copies block by block through the write-ahead log: several times slower.
+  await administer(cluster, `create database ${name} template ${template} strategy file_copy`)
   const url = new URL(cluster)
   url.pathname = `/${name}`
   return { url: url.href, drop: () => administer(cluster, `drop database if exists ${name} with (force)`) }

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
 import type { FleetDatabase } from '../../support/fleet-database.ts'
-import { fleetDatabase, migrationTexts } from '../../support/fleet-database.ts'
+import { fleetDatabase } from '../../support/fleet-database.ts'
+import { migrationTexts } from '../../support/fleet-migrations.ts'
 import { describeOnPostgres } from '../../support/fresh-database.ts'
 
 describeOnPostgres('migrations', () => {
