@@ -11,10 +11,11 @@ import { silentLogger } from '../../../src/lib/logger.ts'
 import { adminSecret, libraryProject } from '../../support/an-endpoint.ts'
 import { eventually } from '../../support/eventually.ts'
 import { startToKill } from '../../support/killed-process.ts'
+import { runs } from '../../support/thoroughness.ts'
 
 const writer = new URL('../../support/writer-program.ts', import.meta.url).pathname
 const main = new URL('../../../src/main.ts', import.meta.url).pathname
-const kills = { ofWriters: 46, ofEndpoints: 4 }
+const kills = { ofWriters: runs(8, 46), ofEndpoints: runs(2, 4) }
 
 /** A directory with an empty database. */
 async function aDirectory(): Promise<string> {
