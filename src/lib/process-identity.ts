@@ -39,6 +39,11 @@ export function isNoProcess(error: unknown): boolean {
 
 export async function ownProcessIdentity(): Promise<ProcessIdentity> {
   const stat = await readProcessStat(process.pid)
-  const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => null)
-  return { pid: process.pid, startTime: stat?.startTime ?? null, bootId: bootId?.trim() ?? null }
+  return { pid: process.pid, startTime: stat?.startTime ?? null, bootId: await readBootId() }
+}
+
+/** This boot of this machine; null where the system does not tell. */
+export async function readBootId(): Promise<string | null> {
+  const text = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => null)
+  return text?.trim() ?? null
 }

@@ -2,10 +2,12 @@
  * Who a process is, beyond its number: numbers are used again. On Linux the machine's boot, the namespace in which the
  * number counts and the moment the process started make it certain; elsewhere the number alone has to do.
  */
-import { readFile, readlink } from 'node:fs/promises'
+import { readlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 
 import { z } from 'zod'
+
+import { readBootId, readProcessStat } from '../../../lib/process-identity.ts'
 
 const identitySchema = z.object({
   pid: z.int().positive(),
@@ -51,15 +53,12 @@ function exists(pid: number): boolean {
   }
 }
 
-const bootId = async (): Promise<string> =>
-  (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => hostname())).trim()
+const bootId = async (): Promise<string> => (await readBootId()) ?? hostname()
 
 const pidNamespace = (): Promise<string> => readlink('/proc/self/ns/pid').catch(() => '')
 
 /** A zombie has ended: it holds no file. */
 async function startTimeOf(pid: number): Promise<string> {
-  const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  // The command's name, in parentheses, may hold anything; field 3 (state) follows the last of them.
-  const [state, ...fields] = status.slice(status.lastIndexOf(')') + 2).split(' ')
-  return state === 'Z' ? '' : (fields[18] ?? '')
+  const stat = await readProcessStat(pid).catch(() => undefined)
+  return stat === undefined || stat.state === 'Z' ? '' : `${stat.startTime}`
 }
