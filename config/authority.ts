@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 
+import { MusterError } from '../src/model/errors.ts'
 import type { Settings } from './schema.ts'
 
 export type AuthorityConfig =
@@ -29,7 +30,7 @@ export function givenAuthority(
   const given: GivenAuthority = {
     MUSTER_CA_CERTIFICATES: textOf('MUSTER_CA_CERTIFICATES', checked, faults),
     MUSTER_CA_KEY: textOf('MUSTER_CA_KEY', checked, faults),
-    MUSTER_CA_PASSPHRASE: textOf('MUSTER_CA_PASSPHRASE', checked, faults)?.replace(/\r?\n$/, ''),
+    MUSTER_CA_PASSPHRASE: textOf('MUSTER_CA_PASSPHRASE', checked, faults),
   }
   const isOwn = given.MUSTER_CA_CERTIFICATES === undefined && given.MUSTER_CA_KEY === undefined
   if (faults.length > found || (isBuiltIn && isOwn)) return given
@@ -43,6 +44,27 @@ export function givenAuthority(
     )
   }
   return given
+}
+
+/**
+ * MUSTER_CA_PASSPHRASE alone, for commands that work on files before there is a configuration.
+ * @throws MusterError `config-invalid`
+ */
+export function caPassphrase(environment: Readonly<Record<string, string | undefined>>): string | undefined {
+  const faults: string[] = []
+  const given = (name: Name | `${Name}_FILE`): string | undefined => environment[name] || undefined
+  const passphrase = textOf(
+    'MUSTER_CA_PASSPHRASE',
+    {
+      MUSTER_CA_PASSPHRASE: given('MUSTER_CA_PASSPHRASE'),
+      MUSTER_CA_PASSPHRASE_FILE: given('MUSTER_CA_PASSPHRASE_FILE'),
+    },
+    faults,
+  )
+  if (faults.length > 0) {
+    throw new MusterError('config-invalid', 'the passphrase cannot be read', { details: faults })
+  }
+  return passphrase
 }
 
 /** `passphrase` is the generated one where none is given. */
@@ -66,7 +88,8 @@ function textOf(name: Name, checked: Partial<Settings>, faults: string[]): strin
     return undefined
   }
   try {
-    return readFileSync(file, 'utf8')
+    // The end of a text file's last line is no part of a passphrase, and none that matters of a certificate.
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
   } catch (error) {
     faults.push(
       `${name}_FILE: ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,

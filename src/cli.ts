@@ -6,6 +6,7 @@ import { Command, CommanderError, Option } from 'commander'
 
 import { parseCount, parseMs, parsePort, parseSeconds } from './cli/arguments.ts'
 import { addBackendCommands } from './cli/backend-commands.ts'
+import { addCaCommands } from './cli/ca-commands.ts'
 import type { GraphqlOptions } from './cli/graphql.ts'
 import { packageVersion } from './cli/package-version.ts'
 import { printError } from './cli/print-error.ts'
@@ -127,6 +128,7 @@ function createProgram(): Command {
       (await import('./cli/explain.ts')).explain(target, options.limit),
     )
   addBackendCommands(program)
+  addCaCommands(program)
   program
     .command('check-config')
     .description('check every setting and report all faults at once')

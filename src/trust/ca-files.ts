@@ -15,7 +15,12 @@ import type { AuthorityFiles, RotationStep } from './make-authority.ts'
 import { makeAuthority, rotate } from './make-authority.ts'
 import { openAuthority } from './open-authority.ts'
 
-export const caFileNames = { certificates: 'ca.pem', keys: 'ca-key.pem', rootKey: 'root-key.pem' } as const
+export const caFileNames = {
+  certificates: 'ca.pem',
+  keys: 'ca-key.pem',
+  rootKey: 'root-key.pem',
+  passphrase: 'ca-passphrase',
+} as const
 
 export interface OwnAuthorityOptions {
   /** `<dataDir>/trust`. */
@@ -91,15 +96,22 @@ export async function readCaFiles(directory: string): Promise<AuthorityFiles> {
   return {
     certificates: await readFile(path(caFileNames.certificates), 'utf8').catch(unreadable),
     keys: await readOwnFile(path(caFileNames.keys)),
-    rootKey: await readOwnFile(path(caFileNames.rootKey)).catch((error: unknown) => {
-      if (error instanceof MusterError && isCode(error.cause, 'ENOENT')) return undefined
-      throw error
-    }),
+    rootKey: await readIfThere(path(caFileNames.rootKey)),
   }
 }
 
-/** Write a new directory; false when there is one already, which is left as it is. */
-export async function writeCaFiles(directory: string, files: AuthorityFiles, now: number): Promise<boolean> {
+/** The passphrase that `muster ca init` has left in a directory; undefined when it was moved elsewhere. */
+export async function readPassphrase(directory: string): Promise<string | undefined> {
+  return (await readIfThere(join(directory, caFileNames.passphrase)))?.trim()
+}
+
+/** Write a new directory, with the passphrase if that is made here too; false when there is one already, which is left as it is. */
+export async function writeCaFiles(
+  directory: string,
+  files: AuthorityFiles,
+  now: number,
+  passphrase?: string,
+): Promise<boolean> {
   const parent = dirname(directory)
   const draft = join(parent, `.draft-${basename(directory)}-${process.pid}-${crypto.randomUUID()}`)
   try {
@@ -111,6 +123,7 @@ export async function writeCaFiles(directory: string, files: AuthorityFiles, now
     await write(caFileNames.certificates, files.certificates, 0o644)
     await write(caFileNames.keys, files.keys, 0o600)
     if (files.rootKey !== undefined) await write(caFileNames.rootKey, files.rootKey, 0o600)
+    if (passphrase !== undefined) await write(caFileNames.passphrase, `${passphrase}\n`, 0o600)
     // Fails where there is anything already, unless it is an empty directory.
     await rename(draft, directory)
     return true
@@ -156,6 +169,13 @@ async function readOwnFile(path: string): Promise<string> {
     throw unusable(`${path} may be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 ${path}`)
   }
   return readFile(path, 'utf8').catch(unreadable)
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  return readOwnFile(path).catch((error: unknown) => {
+    if (error instanceof MusterError && isCode(error.cause, 'ENOENT')) return undefined
+    throw error
+  })
 }
 
 async function removeOldDrafts(parent: string, now: number): Promise<void> {
