@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import pg from 'pg'
 
+import { createBareRegions } from './support/bare-listen.ts'
 import type { BenchContext, Benchmark, Figure } from './support/benchmark.ts'
 import { startBenchDaemon } from './support/daemon.ts'
 import { createBenchDatabase } from './support/database.ts'
@@ -18,16 +19,11 @@ const restMs = 20
 /** In turn, so that no region grows much while it is measured. */
 const regionIds = Array.from({ length: 10 }, (_, index) => `bench/latency-${index}`)
 
-const bareSchema = `
-create schema bare;
-create table bare.regions (like fleet.regions including all);
-insert into bare.regions select * from fleet.regions;
+/** What the bare turn stores. */
+const bareTables = `
 create table bare.decisions (id text primary key, region_id text not null, reason text not null, created_at timestamptz default now());
 create table bare.hosts (id text primary key, region_id text not null, status text default 'LAUNCHING', created_at timestamptz default now());
-create table bare.actions (id text primary key, region_id text not null, params jsonb not null, created_at timestamptz default now());
-create function bare.notify() returns trigger language plpgsql as
-  $$ begin perform pg_notify('bare_changed', new.id); return null; end $$;
-create trigger notify after update on bare.regions for each row execute function bare.notify()`
+create table bare.actions (id text primary key, region_id text not null, params jsonb not null, created_at timestamptz default now())`
 
 export const latency: Benchmark = {
   name: 'latency',
@@ -47,7 +43,8 @@ export const latency: Benchmark = {
           minHosts: 0,
         })
       }
-      await database.sql(bareSchema)
+      await createBareRegions(database)
+      await database.sql(bareTables)
       return await measure(context, database.url, closers)
     } finally {
       for (const close of closers.reverse()) await close()

@@ -4,6 +4,7 @@ import { createClient } from 'graphql-ws'
 import pg from 'pg'
 import WebSocket from 'ws'
 
+import { bareChannel, createBareRegions } from './support/bare-listen.ts'
 import type { BenchContext, Benchmark, Figure } from './support/benchmark.ts'
 import { createBenchDatabase } from './support/database.ts'
 import { seedFleet } from './support/fleets.ts'
@@ -18,14 +19,6 @@ const restMs = 10
 const many = 1_000
 const sockets = 10
 const manySamples = 10
-
-const bareSchema = `
-create schema bare;
-create table bare.regions (id text primary key, target_free_agents integer not null);
-insert into bare.regions values ('${regionId}', 0);
-create function bare.notify() returns trigger language plpgsql as
-  $$ begin perform pg_notify('bare_changed', new.id); return null; end $$;
-create trigger notify after update on bare.regions for each row execute function bare.notify()`
 
 export const live: Benchmark = {
   name: 'live',
@@ -42,7 +35,7 @@ export const live: Benchmark = {
         targetFreeAgents: 0,
         minHosts: 0,
       })
-      await database.sql(bareSchema)
+      await createBareRegions(database)
       return await measure(context, database.url, closers)
     } finally {
       for (const close of closers.reverse()) await close()
@@ -64,7 +57,7 @@ async function measure(
     await client.connect()
     closers.push(() => client.end())
   }
-  await listener.query('listen bare_changed')
+  await listener.query(`listen ${bareChannel}`)
 
   let value = 0
   const update = async (schema: 'fleet' | 'bare'): Promise<number> => {

@@ -4,6 +4,7 @@
  */
 import pg from 'pg'
 
+import { bareChannel } from '../support/bare-listen.ts'
 import { serve } from '../support/programs.ts'
 import { machineMs } from '../support/statistics.ts'
 
@@ -36,7 +37,7 @@ serve({
       executed(machineMs())
     }
     listening.on('notification', ({ payload = '' }) => void act(payload))
-    await listening.query('listen bare_changed')
+    await listening.query(`listen ${bareChannel}`)
   },
   /** `machineMs` of the next execution. */
   next: () => new Promise<number>((resolve) => (executed = resolve)),
