@@ -22,7 +22,11 @@ export interface Config {
   readonly dataDir: string
   readonly database: DatabaseConfig
   readonly adminSecret: string
-  readonly jwt: { readonly secret: string } | { readonly jwksUrl: string }
+  readonly jwt: ({ readonly secret: string } | { readonly jwksUrl: string }) & {
+    readonly issuer: string | undefined
+    readonly audience: string | undefined
+    readonly maxAgeS: number
+  }
   readonly fleetKey: string
   readonly authority: AuthorityConfig
   /** Where the secrets are that were generated, for people; undefined when all were given. */
@@ -91,15 +95,19 @@ export function loadConfig(environment: Environment, options: { generate: boolea
     dataDir,
     database,
     adminSecret: secrets.values['admin-secret'],
-    jwt:
-      complete.MUSTER_JWKS_URL === undefined
+    jwt: {
+      ...(complete.MUSTER_JWKS_URL === undefined
         ? { secret: secrets.values['jwt-secret'] }
-        : { jwksUrl: complete.MUSTER_JWKS_URL },
+        : { jwksUrl: complete.MUSTER_JWKS_URL }),
+      issuer: complete.MUSTER_JWT_ISSUER,
+      audience: complete.MUSTER_JWT_AUDIENCE,
+      maxAgeS: complete.MUSTER_JWT_MAX_AGE_S,
+    },
     fleetKey: secrets.values['fleet-key'],
     authority: authorityConfigOf(authority, secrets.values['ca-passphrase'], dataDir),
     secretsDir: secrets.directory,
     seedFile: seedFileOf(complete, database),
-    warnings: [...unknownVariables(environment), ...weakSecrets(complete)],
+    warnings: [...unknownVariables(environment), ...weakSecrets(complete), ...wideDoors(complete)],
   }
 }
 
@@ -130,10 +138,33 @@ function unknownVariables(environment: Environment): readonly string[] {
 
 /** Said, not refused: a trial must not fail for it, and whoever runs a fleet is told at each start. */
 function weakSecrets(complete: Settings): readonly string[] {
-  const names = ['HASURA_GRAPHQL_ADMIN_SECRET', 'MUSTER_JWT_SECRET', 'MUSTER_FLEET_KEY'] as const
+  const names = [
+    'HASURA_GRAPHQL_ADMIN_SECRET',
+    'MUSTER_ADMIN_SECRET_PREVIOUS',
+    'MUSTER_JWT_SECRET',
+    'MUSTER_FLEET_KEY',
+  ] as const
   return names
     .filter((name) => (complete[name]?.length ?? strongLength) < strongLength)
     .map((name) => `${name}: shorter than ${strongLength} characters, so it may be guessed`)
+}
+
+/** What lets in more than is meant, most often. */
+function wideDoors(complete: Settings): readonly string[] {
+  const { MUSTER_JWKS_URL, MUSTER_JWT_ISSUER, MUSTER_JWT_AUDIENCE, HASURA_GRAPHQL_CORS_DOMAIN } = complete
+  const unset = Object.entries({ MUSTER_JWT_ISSUER, MUSTER_JWT_AUDIENCE })
+    .filter(([, value]) => value === undefined)
+    .map(([name]) => name)
+  return [
+    ...(MUSTER_JWKS_URL !== undefined && unset.length > 0
+      ? [
+          `${unset.join(' and ')}: not set, so tokens that MUSTER_JWKS_URL's owner signs for others are taken too`,
+        ]
+      : []),
+    ...(HASURA_GRAPHQL_CORS_DOMAIN.includes('*')
+      ? ['HASURA_GRAPHQL_CORS_DOMAIN: *, so any page in a browser may speak to the embedded endpoint']
+      : []),
+  ]
 }
 
 function suggestion(name: string): string {
@@ -191,9 +222,33 @@ function invalid(faults: readonly string[]): MusterError {
   return new MusterError('config-invalid', `the configuration has ${count}`, { details: faults })
 }
 
+/** Every secret of the configuration, for the log to leave out. */
+export function secretsOf({
+  settings: given,
+  adminSecret,
+  jwt,
+  fleetKey,
+  authority,
+}: Config): readonly string[] {
+  const named = Array.from(secretSettings, (name) => given[name]).flat()
+  const database = given.DATABASE_URL === undefined ? '' : passwordOf(given.DATABASE_URL)
+  const made = [adminSecret, fleetKey, authority.passphrase, 'secret' in jwt ? jwt.secret : '']
+  return [...made, database, ...named].flatMap((one) => (typeof one === 'string' && one !== '' ? [one] : []))
+}
+
+function passwordOf(url: string): string {
+  const { password } = new URL(url)
+  try {
+    return decodeURIComponent(password)
+  } catch {
+    return password
+  }
+}
+
 /** Names of settings that hold secrets: never printed. */
 export const secretSettings: ReadonlySet<SettingName> = new Set([
   'HASURA_GRAPHQL_ADMIN_SECRET',
+  'MUSTER_ADMIN_SECRET_PREVIOUS',
   'HASURA_GRAPHQL_JWT_SECRET',
   'MUSTER_JWT_SECRET',
   'MUSTER_FLEET_KEY',

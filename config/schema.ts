@@ -2,6 +2,8 @@
  * Every setting: where it is read from, its default and its bounds. The environment (12-factor) stands over the YAML
  * file that MUSTER_CONFIG names; live region settings are rows in `fleet.regions`, not here.
  */
+import { isIPv4, isIPv6 } from 'node:net'
+
 import { z } from 'zod'
 
 const port = z.coerce.number().int().min(0).max(65_535)
@@ -13,6 +15,36 @@ const url = (protocols: readonly string[]) =>
 /** PEM in one line, as some platforms hold it, has its line ends written as \n. */
 const pem = z.string().transform((text) => text.replaceAll('\\n', '\n'))
 const secret = (min: number) => z.string().min(min, `must have at least ${min} characters`)
+const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(host)
+/** Where keys come from must be who it says it is, and its address is printed. */
+const keySetUrl = z.string().refine(
+  (text) => {
+    if (!URL.canParse(text)) return false
+    const { protocol, hostname, username, password } = new URL(text)
+    const isSafe = protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
+    return isSafe && username === '' && password === ''
+  },
+  { message: 'must be an https:// URL without a user (http:// only on this machine)' },
+)
+const count = (max: number) => z.coerce.number().int().min(1).max(max)
+const list = (text: string): string[] => text.split(',').map((part) => part.trim())
+const subnet = z.string().refine(
+  (text) => {
+    const [address = '', bits, ...more] = text.split('/')
+    const most = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0
+    return (
+      most > 0 &&
+      more.length === 0 &&
+      (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most))
+    )
+  },
+  { message: 'must be addresses or subnets such as 10.0.0.0/8, or heroku' },
+)
+const origin = z
+  .string()
+  .refine((text) => text === '*' || /^https?:\/\/(\*\.)?[a-z0-9.-]+(:\d{1,5})?$/i.test(text), {
+    message: 'must be *, or origins such as https://app.example.com or https://*.example.com',
+  })
 const cron = z.string().regex(/^(\S+\s+){4,5}\S+$/, 'must be a cron expression of five or six fields')
 
 /** One setting: the variable's name, what it means (for `muster check-config` and docs), and its schema. */
@@ -60,13 +92,33 @@ export const settings = {
     doc: 'role, on the embedded endpoint, of requests with neither secret nor token; refused unless set',
     schema: z.string().min(1).optional(),
   },
+  HASURA_GRAPHQL_CORS_DOMAIN: {
+    doc: 'origins whose pages may open sockets to the embedded endpoint, comma-separated, https://*.example.com for all below, * for any; only its own unless set',
+    schema: z.string().transform(list).pipe(z.array(origin)).default([]),
+  },
+  MUSTER_ADMIN_SECRET_PREVIOUS: {
+    doc: 'an admin secret that this API and the embedded endpoint accept too, while another takes its place',
+    schema: secret(1).optional(),
+  },
   MUSTER_JWT_SECRET: {
     doc: "HS256 key of users' tokens, 32 characters or more; generated on the built-in database",
     schema: secret(1).optional(),
   },
   MUSTER_JWKS_URL: {
     doc: "key set of users' tokens, instead of MUSTER_JWT_SECRET",
-    schema: url(['https:', 'http:']).optional(),
+    schema: keySetUrl.optional(),
+  },
+  MUSTER_JWT_ISSUER: {
+    doc: "what iss of users' tokens must be; any unless set",
+    schema: z.string().min(1).optional(),
+  },
+  MUSTER_JWT_AUDIENCE: {
+    doc: "what aud of users' tokens must be or hold; any unless set",
+    schema: z.string().min(1).optional(),
+  },
+  MUSTER_JWT_MAX_AGE_S: {
+    doc: "seconds after its iat until which a user's token counts, whatever its exp",
+    schema: count(31_536_000).default(86_400),
   },
   MUSTER_FLEET_KEY: {
     doc: 'launch tokens are derived from it, 32 characters or more; generated on the built-in database',
@@ -109,6 +161,29 @@ export const settings = {
       .transform((text) => text.split(',').map((part) => part.trim()))
       .pipe(z.array(secret(32)).max(2, 'must be one secret, or two with a comma between them'))
       .optional(),
+  },
+  MUSTER_TRUSTED_PROXIES: {
+    doc: 'whose X-Forwarded-For and -Proto count: addresses and subnets of proxies, comma-separated, or heroku; nobody’s unless set',
+    schema: z.union([z.literal('heroku'), z.string().transform(list).pipe(z.array(subnet))]).optional(),
+  },
+  MUSTER_METRICS_OPEN: {
+    doc: 'true: anybody may read /metrics; else it needs the admin secret or a token with a role',
+    schema: z
+      .enum(['true', 'false'])
+      .default('false')
+      .transform((text) => text === 'true'),
+  },
+  MUSTER_REQUEST_LIMIT: {
+    doc: 'requests that one caller (a user, the administrator, or an address) may send in 10 s',
+    schema: count(1_000_000).default(3_000),
+  },
+  MUSTER_FAILED_LOGIN_LIMIT: {
+    doc: 'wrong secrets and tokens that may come from one address in a minute',
+    schema: count(1_000_000).default(100),
+  },
+  MUSTER_CREDENTIAL_LIMIT: {
+    doc: 'requests for tokens and certificates that one caller may send in a minute',
+    schema: count(1_000_000).default(120),
   },
   SENTRY_DSN: { doc: 'where unexpected errors are reported', schema: url(['http:', 'https:']).optional() },
   LOG_LEVEL: {

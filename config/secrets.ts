@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 import { MusterError } from '../src/model/errors.ts'
@@ -12,6 +21,8 @@ interface Wanted {
 /**
  * Secrets that were not given: kept as files of mode 0600 under `<dataDir>/secrets`, made on first use. Without
  * `generate` only what is there is read, and what is not stands as an empty string.
+ *
+ * @throws MusterError `config-invalid` for files that others may read, `data-directory-unusable`
  */
 export function readOrGenerateSecrets<File extends string>(
   dataDir: string,
@@ -19,6 +30,7 @@ export function readOrGenerateSecrets<File extends string>(
   generate: boolean,
 ): { readonly values: Readonly<Record<File, string>>; readonly directory: string | undefined } {
   const directory = join(dataDir, 'secrets')
+  refuseOpenFiles(directory)
   const values: Partial<Record<File, string>> = {}
   let anyFile = false
   for (const [file, { given }] of Object.entries(wanted) as [File, Wanted][]) {
@@ -30,6 +42,27 @@ export function readOrGenerateSecrets<File extends string>(
     values[file] = readSecret(join(directory, file)) ?? (generate ? makeSecret(directory, file) : '')
   }
   return { values: values as Record<File, string>, directory: anyFile ? directory : undefined }
+}
+
+/** A secret that others of this machine may read is none. */
+function refuseOpenFiles(directory: string): void {
+  let paths: readonly string[] = []
+  try {
+    paths = readdirSync(directory, { recursive: true, encoding: 'utf8' }).map((name) => join(directory, name))
+  } catch {
+    // Not there yet, or unusable: whoever reads or makes a secret says so.
+  }
+  const open = paths.filter((path) => {
+    const found = statSync(path, { throwIfNoEntry: false })
+    return found?.isFile() === true && (found.mode & 0o077) !== 0
+  })
+  if (open.length === 0) return
+  throw new MusterError('config-invalid', 'secrets can be read by others on this machine', {
+    details: open.map((path) => {
+      const mode = (statSync(path).mode & 0o777).toString(8).padStart(4, '0')
+      return `${path} has mode ${mode}: run "chmod 600 ${path}", and change the secret if others may have read it`
+    }),
+  })
 }
 
 function readSecret(path: string): string | undefined {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 
-import { loadConfig, readEnvironment } from '../../config/load.ts'
+import { loadConfig, readEnvironment, secretsOf } from '../../config/load.ts'
 import { serveProject } from '../embedded/cli-command.ts'
 import { createLogger } from '../lib/logger.ts'
 
@@ -23,6 +23,7 @@ export async function graphql(options: GraphqlOptions): Promise<void> {
   const logger = createLogger({
     level: config.settings.LOG_LEVEL,
     pretty: config.settings.MUSTER_LOG_FORMAT === 'pretty',
+    secrets: secretsOf(config),
   })
   const database =
     options.database === undefined

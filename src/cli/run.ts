@@ -2,7 +2,7 @@ import { relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Config } from '../../config/load.ts'
-import { loadConfig, readEnvironment } from '../../config/load.ts'
+import { loadConfig, readEnvironment, secretsOf } from '../../config/load.ts'
 import type { RunningApp } from '../app.ts'
 import { startApp } from '../app.ts'
 import { createErrorReporter } from '../lib/error-reporter.ts'
@@ -23,6 +23,7 @@ export async function run(): Promise<void> {
   const logger = createLogger({
     level: config.settings.LOG_LEVEL,
     pretty: config.settings.MUSTER_LOG_FORMAT === 'pretty',
+    secrets: secretsOf(config),
   })
   for (const warning of config.warnings) logger.warn(warning)
   const reporter = await createErrorReporter(config.settings.SENTRY_DSN, packageVersion())

@@ -27,7 +27,12 @@ export async function signToken({
       'tokens are signed by the owner of MUSTER_JWKS_URL, not by Muster',
     )
   }
-  return new SignJWT(role === undefined ? {} : { role })
+  const { issuer: iss, audience: aud } = jwt
+  return new SignJWT({
+    ...(role !== undefined && { role }),
+    ...(iss !== undefined && { iss }),
+    ...(aud !== undefined && { aud }),
+  })
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(user)
     .setIssuedAt()
