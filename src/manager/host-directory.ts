@@ -10,15 +10,21 @@ import type { ManagerSpec } from '../model/manager-spec.ts'
 /** What a manager finds and keeps in its host's directory, but for the claim. */
 const managerSpec: z.ZodType<ManagerSpec> = z.strictObject({
   fleetId: z.string().min(1),
-  launchId: z.string().min(1),
+  launchId: z.string().min(1).nullable(),
   cloudId: z.string().min(1),
-  enrolmentToken: z.string().min(1),
+  enrolmentToken: z.string().min(1).optional(),
+  tokenFile: z.string().min(1).optional(),
+  caPins: z
+    .array(z.string().regex(/^sha256\/[A-Za-z0-9_-]{43}$/, 'must be sha256/ and 43 characters'))
+    .min(1)
+    .optional(),
   agents: z.int().min(0).max(10_000),
   version: z.string(),
   daemons: z.array(z.string().min(1)),
   address: z.string().min(1),
   app: z.string().min(1),
   agentCommand: z.array(z.string().min(1)).min(1),
+  measurementFile: z.string().min(1).optional(),
 })
 
 /** @throws MusterError `config-invalid` with all faults. */

@@ -1,17 +1,24 @@
+import { join } from 'node:path'
+
 import type { BackoffOptions } from '../lib/backoff.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
+import { hostFiles } from '../model/manager-spec.ts'
 import type { ManagerSpec } from '../model/manager-spec.ts'
 import type { FromManager, Hello, Welcome } from '../muster-v1/messages.ts'
 import { claimHost } from './claim.ts'
+import type { DaemonAccess } from './daemon-access.ts'
+import { createDaemonAccess } from './daemon-access.ts'
 import { DaemonConnection } from './daemon-connection.ts'
 import type { DaemonWish } from './daemon-connection.ts'
 import { hostKeyOf, readDaemonAddresses, readManagerSpec } from './host-directory.ts'
+import { endLeftoverAgents, hostDirectoryVariable } from './leftover-agents.ts'
+import { lockMachine } from './machine-lock.ts'
+import { readPlatformInfo } from './platform-info.ts'
 import { processRuntime } from './process-runtime.ts'
 import type { SeatTiming } from './seat.ts'
 import { Seats } from './seats.ts'
-import { dialDaemon } from './transport.ts'
 
 /**
  * The program on a host. It keeps the agents running and tells the daemon; the daemon says which of them are to serve
@@ -32,6 +39,8 @@ export interface ManagerOptions {
 /** Milliseconds, where not said otherwise. */
 export interface ManagerTiming extends SeatTiming {
   readonly reconnect: BackoffOptions
+  /** While a daemon is there that does not let us in. */
+  readonly knock: BackoffOptions
   readonly welcomeTimeoutMs: number
   /** Between asking an agent's process to end and ending it. */
   readonly stopGraceMs: number
@@ -39,6 +48,7 @@ export interface ManagerTiming extends SeatTiming {
 
 const defaultTiming: ManagerTiming = {
   reconnect: { firstMs: 100, longestMs: 1000, jitter: 0.5 },
+  knock: { firstMs: 200, longestMs: 10_000, jitter: 0.5 },
   welcomeTimeoutMs: 5000,
   startTimeoutMs: 30_000,
   sessionTimeoutMs: 5000,
@@ -51,48 +61,85 @@ const defaultTiming: ManagerTiming = {
 }
 
 /**
- * Runs until the daemon lets the host go, refuses it for ever, or `signal` is aborted; all agents have ended then.
+ * Runs until the daemon lets the host go, terminates or refuses it for ever, or `signal` is aborted; all agents have
+ * ended then.
  *
- * @returns the exit code: 0, also when another manager has this host already; 1 when the daemon refuses the host.
+ * @returns the exit code: 0, also when another manager has this launched host already; 1 when the daemon refuses or
+ * terminates the host, or another manager runs in the directory of a machine that joined.
  * @throws MusterError `config-invalid` when the spec is wrong.
  */
 export async function runManager(options: ManagerOptions, signal: AbortSignal): Promise<0 | 1> {
-  const spec = await readManagerSpec(options.directory)
-  if (!(await claimHost(options.directory))) {
-    options.log.info({ directory: options.directory }, 'another manager has this host')
+  const { directory, log } = options
+  const spec = await readManagerSpec(directory)
+  if (spec.launchId === null) return runJoined(options, spec, signal)
+  if (!(await claimHost(directory))) {
+    log.info({ directory }, 'another manager has this host')
     return 0
   }
-  return new Manager(options, spec, await hostKeyOf(options.directory)).run(signal)
+  return new Manager(options, spec, await keyOf(directory, spec)).run(signal)
+}
+
+/** A machine that nobody launched outlives its managers: each starts where the one before left off. */
+async function runJoined(options: ManagerOptions, spec: ManagerSpec, signal: AbortSignal): Promise<0 | 1> {
+  const { directory, log } = options
+  const unlock = await lockMachine(directory)
+  if (unlock === undefined) {
+    log.error({ directory }, 'another manager runs in this directory')
+    return 1
+  }
+  try {
+    const ended = await endLeftoverAgents(directory)
+    if (ended > 0) log.warn({ ended }, 'agents of an earlier manager were ended')
+    const environment = { ...options.environment, [hostDirectoryVariable]: directory }
+    return await new Manager({ ...options, environment }, spec, await keyOf(directory, spec)).run(signal)
+  } finally {
+    unlock()
+  }
+}
+
+/** What a daemon without certificates knows the host by. */
+async function keyOf(directory: string, spec: ManagerSpec): Promise<string> {
+  return spec.caPins === undefined ? hostKeyOf(directory) : ''
 }
 
 class Manager {
   readonly #log: Logger
   readonly #spec: ManagerSpec
   readonly #hostKey: string
+  readonly #measurementFile: string
   readonly #seats: Seats
+  readonly #access: DaemonAccess
   readonly #connection: DaemonConnection
   readonly #released = new AbortController()
+  readonly #hangUp = new AbortController()
   readonly #emptied = Promise.withResolvers<undefined>()
   #hostId = ''
   #isDraining = false
+  #terminatedFor: string | undefined
 
   constructor(options: ManagerOptions, spec: ManagerSpec, hostKey: string) {
     const { directory, environment, log, clock = systemClock, random = Math.random } = options
     const timing = { ...defaultTiming, ...options.timing }
-    const { reconnect, welcomeTimeoutMs, stopGraceMs } = timing
+    const { reconnect, knock, welcomeTimeoutMs, stopGraceMs } = timing
     this.#log = log
     this.#spec = spec
     this.#hostKey = hostKey
+    this.#measurementFile = spec.measurementFile ?? join(directory, hostFiles.measurement)
+    const send = (message: FromManager): void => this.#connection.send(message)
+    this.#access = createDaemonAccess({
+      renewed: () => this.#connection.redial(),
+      ...{ directory, spec, clock, random, log, send },
+    })
     this.#connection = new DaemonConnection({
       addresses: () => readDaemonAddresses(directory, spec),
-      dial: dialDaemon,
+      dial: (address, signal) => this.#access.dial(address, signal),
       hello: () => this.#hello(),
       capacity: () => this.#seats.capacity,
       welcomed: (welcome) => this.#welcomed(welcome),
       wished: (wish) => this.#obey(wish),
-      ...{ clock, random, log, reconnect, welcomeTimeoutMs },
+      closed: () => this.#access.closed(),
+      ...{ clock, random, log, reconnect, knock, welcomeTimeoutMs },
     })
-    const send = (message: FromManager): void => this.#connection.send(message)
     this.#seats = new Seats({
       count: spec.agents,
       app: spec.app,
@@ -110,19 +157,22 @@ class Manager {
 
   async run(signal: AbortSignal): Promise<0 | 1> {
     // The wire outlives the agents a little, so that their end is still reported.
-    const hangUp = new AbortController()
     const stopped = aborted(AbortSignal.any([signal, this.#released.signal])).then(async () => {
       this.#seats.stop()
       await this.#emptied.promise
-      hangUp.abort()
+      this.#hangUp.abort()
     })
     this.#seats.start()
-    const refused = await this.#connection.run(hangUp.signal)
+    const refused = await this.#connection.run(this.#hangUp.signal)
     if (refused !== undefined) {
       this.#log.error({ hostId: this.#hostId, ...refused }, 'the daemon refuses this host')
       this.#released.abort()
     }
     await stopped
+    if (this.#terminatedFor !== undefined) {
+      this.#log.error({ hostId: this.#hostId }, `manager service terminated: ${this.#terminatedFor}`)
+      return 1
+    }
     return refused === undefined ? 0 : 1
   }
 
@@ -130,9 +180,9 @@ class Manager {
     return {
       hostKey: this.#hostKey,
       hostId: this.#hostId,
-      launchId: this.#spec.launchId,
+      launchId: this.#spec.launchId ?? '',
       // Once welcomed the key is enough, and a secret that is not sent cannot be lost.
-      enrolmentToken: this.#hostId === '' ? this.#spec.enrolmentToken : '',
+      enrolmentToken: this.#hostKey !== '' && this.#hostId === '' ? (this.#spec.enrolmentToken ?? '') : '',
       cloudId: this.#spec.cloudId,
       address: this.#spec.address,
       capacity: this.#seats.capacity,
@@ -144,6 +194,8 @@ class Manager {
   #welcomed({ hostId }: Welcome): void {
     this.#hostId = hostId
     this.#log.info({ hostId, cloudId: this.#spec.cloudId }, 'connected')
+    this.#access.welcomed()
+    void this.#tellPlatform()
     this.#sayDrained()
   }
 
@@ -163,7 +215,24 @@ class Manager {
         this.#log.info({ hostId: this.#hostId }, 'the daemon lets this host go')
         this.#released.abort()
         break
+      case 'renewed':
+        this.#access.heard(wish.renewed)
+        break
+      case 'askInfo':
+        void this.#tellPlatform()
+        break
+      case 'terminated':
+        this.#terminatedFor = wish.terminated.reason
+        // There is nobody to report to any more.
+        this.#hangUp.abort()
+        this.#released.abort()
+        break
     }
+  }
+
+  async #tellPlatform(): Promise<void> {
+    const document = await readPlatformInfo({ measurementFile: this.#measurementFile, root: '/' })
+    this.#connection.send({ message: 'info', info: { document } })
   }
 
   /** Said at each chance until the daemon answers with Leave. */

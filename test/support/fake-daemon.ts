@@ -12,14 +12,23 @@ import type {
   Refused,
   SessionTaken,
 } from '../../src/muster-v1/messages.ts'
+import type { FakePort, FakeTrust } from './fake-trust.ts'
+import { startFakePort } from './fake-trust.ts'
 
-/** The daemon's side of the wire, which remembers what managers said and says what the test wants. */
+/**
+ * The daemon's side of the wire, which remembers what managers said and says what the test wants; by mutual TLS where it is
+ * given an authority.
+ */
 export class FakeDaemon {
   readonly #server = new Server()
+  readonly #trust: FakeTrust | undefined
+  #wire: FakePort | undefined
   readonly #streams = new Set<ManagerStream>()
   readonly hellos: Hello[] = []
   readonly sessionsTaken: SessionTaken[] = []
   readonly capacities: number[] = []
+  /** What managers told of their platform. */
+  readonly infos: Buffer[] = []
   /** Every report of every agent, in order. */
   readonly reports: AgentState[] = []
   /** The agents as the last Hello and what followed have them; those that are gone are not in it. */
@@ -30,10 +39,20 @@ export class FakeDaemon {
   /** false: the stream is taken, and nothing is answered. */
   answers = true
 
+  constructor(trust?: FakeTrust) {
+    this.#trust = trust
+  }
+
   async start(port = 0): Promise<this> {
     this.#server.addService(managersService, {
       connect: (stream: ManagerStream) => this.#serve(stream),
     })
+    if (this.#trust !== undefined) {
+      const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+      this.#wire = await startFakePort(this.#trust, (socket) => injector.injectConnection(socket), port)
+      this.port = this.#wire.port
+      return this
+    }
     this.port = await new Promise<number>((resolve, reject) => {
       const credentials = ServerCredentials.createInsecure()
       this.#server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) => {
@@ -45,7 +64,14 @@ export class FakeDaemon {
   }
 
   stop(): void {
+    this.#wire?.stop()
     this.#server.forceShutdown()
+  }
+
+  /** With an authority, while it is started. */
+  get wire(): FakePort {
+    if (this.#wire === undefined) throw new Error('it has no authority, or is not started')
+    return this.#wire
   }
 
   get address(): string {
@@ -103,6 +129,14 @@ export class FakeDaemon {
         break
       case 'drained':
         this.drained += 1
+        break
+      case 'renew':
+        void this.#trust
+          ?.renew(message.renew.csr)
+          .then((renewed) => stream.write({ message: 'renewed', renewed }))
+        break
+      case 'info':
+        this.infos.push(message.info.document)
         break
       case undefined:
         break

@@ -1,17 +1,45 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 
-import { dialDaemon } from '../../../src/manager/transport.ts'
+import { parseDaemonAddress } from '../../../src/manager/daemon-address.ts'
+import { dialPlainly } from '../../../src/manager/transport.ts'
 
-it.each(['127.0.0.1:7011', '127.8.9.1:7011', 'localhost:7011', '[::1]:7011'])('dials %s', (address) => {
-  dialDaemon(address).close()
+describe('a daemon’s address', () => {
+  it.each([
+    ['127.0.0.1:7011', { kind: 'tcp', host: '127.0.0.1', port: 7011 }],
+    ['muster.example:443', { kind: 'tcp', host: 'muster.example', port: 443 }],
+    ['[2001:db8::1]:7011', { kind: 'tcp', host: '2001:db8::1', port: 7011 }],
+    ['wss://muster.example/v1/managers', { kind: 'websocket', url: 'wss://muster.example/v1/managers' }],
+    [
+      'wss://muster.example:444/x/v1/managers',
+      { kind: 'websocket', url: 'wss://muster.example:444/x/v1/managers' },
+    ],
+    ['ws://127.0.0.1:7730/v1/managers', { kind: 'websocket', url: 'ws://127.0.0.1:7730/v1/managers' }],
+    ['ws://[::1]:7730/v1/managers', { kind: 'websocket', url: 'ws://[::1]:7730/v1/managers' }],
+  ])('is read: %s', (text, address) => {
+    expect(parseDaemonAddress(text)).toEqual(address)
+  })
+
+  it.each([
+    '',
+    'muster.example',
+    'muster.example:0',
+    'muster.example:70000',
+    '2001:db8::1:7011',
+    'https://muster.example/v1/managers',
+    'ws://muster.example/v1/managers',
+    'ws://127.0.0.1.example/v1/managers',
+    'wss://muster.example/',
+    'wss://user:password@muster.example/v1/managers',
+    'wss://muster.example/v1/managers?token=x',
+    'unix:/run/muster.sock',
+  ])('is refused: %s', (text) => {
+    expect(() => parseDaemonAddress(text)).toThrow(/use host:port or wss:/)
+  })
 })
 
-it.each([
-  '192.0.2.1:7011',
-  '[2001:db8::1]:7011',
-  'muster.example:7011',
-  '127.0.0.1.example:7011',
-  '0.0.0.0:7011',
-])('sends no secret in the clear to %s', (address) => {
-  expect(() => dialDaemon(address)).toThrow(/not a loopback address/)
-})
+it.each(['192.0.2.1:7011', '[2001:db8::1]:7011', 'muster.example:7011', '0.0.0.0:7011'])(
+  'sends no secret in the clear to %s',
+  (address) => {
+    expect(() => dialPlainly(address)).toThrow(/not a loopback address/)
+  },
+)
