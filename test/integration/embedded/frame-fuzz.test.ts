@@ -14,12 +14,13 @@ import { aGuardedOffice } from '../../support/guarded-office.ts'
 import { hostileRequest } from '../../support/hostile-documents.ts'
 import { fillLibrary } from '../../support/library.ts'
 import { connectPeer, init, newProtocol, oldProtocol } from '../../support/socket-peer.ts'
+import { runs } from '../../support/thoroughness.ts'
 
 const seed = 20261121
-const sockets = 45
+const sockets = runs(15, 45)
 const framesEach = 40
 /** Of roles, in place of as many of the administrator's. */
-const roleSockets = 12
+const roleSockets = runs(6, 12)
 
 /** What an answer may never hold: names of files, of our own code, of the database's insides. */
 const insides =

@@ -9,9 +9,10 @@ import { aGuardedOffice } from '../../support/guarded-office.ts'
 import type { HostileRequest } from '../../support/hostile-documents.ts'
 import { hostileRequest } from '../../support/hostile-documents.ts'
 import type { Headers } from '../../support/office.ts'
+import { runs as runsOf } from '../../support/thoroughness.ts'
 import { seed } from './contract/seed.ts'
 
-const allRuns = Number(process.env['MUSTER_TEST_FUZZ_RUNS'] ?? 10_000)
+const allRuns = Number(process.env['MUSTER_TEST_FUZZ_RUNS'] ?? runsOf(2_000, 10_000))
 /** PGlite is one session, and slower. */
 const runsOn = (kind: DatabaseKind): number =>
   databaseKinds.length === 1 ? allRuns : Math.ceil(allRuns * (kind === 'pglite' ? 0.1 : 0.9))
