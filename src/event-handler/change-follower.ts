@@ -3,7 +3,7 @@
  * mirror and wakes its region. Hints are merged while a fetch is under way, so that a burst costs a few reads.
  * Whatever may have been missed (a reconnect, a pushed error, a full batch, the timer) rebuilds the mirror; streams
  * lose rows that commit late below the cursor, so holes in the sequence are asked for by key until they are filled or
- * a minute old.
+ * a minute old. Whose right to connect may have changed is heard in the same way, beside the mirror (trust-hints.ts).
  */
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -14,6 +14,8 @@ import { isMirrored } from '../store/change-feed.ts'
 import type { FleetStore, Rows } from '../store/fleet-store.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { SequenceHoles } from './sequence-holes.ts'
+import type { TrustListener } from './trust-hints.ts'
+import { TrustHints } from './trust-hints.ts'
 
 const holeIntervalMs = 250
 const retryMs = 250
@@ -29,7 +31,9 @@ export interface ChangeFollowerOptions {
   readonly logger: Logger
   readonly resyncMs: number
   readonly wake: (regionId: string, cause: Cause) => void
-  /** Whether rows are up to date as far as is known; `cause` says why not. */
+  /** Nobody unless told. */
+  readonly trust?: TrustListener
+  /** Whether rows, and who may connect, are up to date as far as is known; `cause` says why not. */
   readonly onHealth: (isCurrent: boolean, cause?: string) => void
 }
 
@@ -46,9 +50,15 @@ export class ChangeFollower {
   #isConnected = false
   #wakeLoop: () => void = () => undefined
   #isCurrent = false
+  readonly #trust: TrustHints | undefined
 
   constructor(options: ChangeFollowerOptions) {
     this.#options = options
+    if (options.trust === undefined) return
+    this.#trust = new TrustHints(options.trust, (error) => {
+      this.#lost(messageOf(error))
+      this.#ask('gap')
+    })
   }
 
   start(): void {
@@ -83,6 +93,7 @@ export class ChangeFollower {
     this.#stopping.abort()
     this.#wakeLoop()
     await Promise.all(this.#loops)
+    await this.#trust?.settled()
   }
 
   /** Read everything anew: somebody saw an answer that the mirror does not explain. */
@@ -117,6 +128,7 @@ export class ChangeFollower {
   #take(changes: readonly Change[]): void {
     for (const change of changes) {
       this.#holes.seen(change.sequence, this.#options.clock.now())
+      if (this.#trust?.add(change.table, change.rowId) === true) continue
       if (isMirrored(change.table)) this.#hints[change.table].add(change.rowId)
     }
     this.#wakeLoop()
@@ -172,7 +184,8 @@ export class ChangeFollower {
   }
 
   async #rebuildAll(why: ResyncWhy): Promise<void> {
-    const { store, mirror, wake, onHealth } = this.#options
+    const { store, mirror, trust, wake, onHealth } = this.#options
+    await trust?.rebuild()
     const regionIds = await store.readRegionIds()
     for (const regionId of regionIds) {
       await mirror.rebuild(regionId, () => store.readRegion(regionId))

@@ -24,6 +24,10 @@ let wakes: string[]
 /** Of each read by key, the ids. */
 let reads: string[][]
 let health: (string | undefined)[]
+/** What was read of those who may connect: everything, or whose. */
+let trustReads: string[]
+/** What a read of them waits for. */
+let trustAnswer: Promise<void>
 
 const rowsOf = (keep: (row: { id: string; regionId?: string }) => boolean): Rows => {
   const rows = [...database.values()].filter(keep)
@@ -49,6 +53,8 @@ beforeEach(async () => {
   wakes = []
   reads = []
   health = []
+  trustReads = []
+  trustAnswer = Promise.resolve()
   put(aRegion())
   put(anImage())
   put(aHost())
@@ -87,11 +93,24 @@ beforeEach(async () => {
       wakes.push(
         `${regionId} ${cause.kind} ${cause.kind === 'change' ? cause.table : cause.kind === 'resync' ? cause.why : ''}`,
       ),
+    trust: {
+      rebuild: async () => {
+        trustReads.push('all')
+        await reach()
+        await trustAnswer
+      },
+      changed: async ({ serials, backendIds }) => {
+        trustReads.push([...serials, ...backendIds].join(' '))
+        await reach()
+        await trustAnswer
+      },
+    },
     onHealth: (isCurrent, cause) => health.push(isCurrent ? undefined : cause),
   })
   follower.start()
   await settle()
   wakes.length = 0
+  trustReads.length = 0
 })
 afterEach(() => follower.stop())
 
@@ -220,5 +239,81 @@ describe('the stream', () => {
     await happen()
     expect(mirror.host('h1')?.status).toBe('DRAINING')
     expect(wakes).toEqual([`test/one resync ${why}`])
+  })
+})
+
+describe('whose right to connect may have changed', () => {
+  let sequence = 0
+  const hear = (...rows: readonly (readonly [table: string, rowId: string])[]) =>
+    stream.batch(
+      rows.map(([table, rowId]) => ({ sequence: (sequence += 1), table, rowId, regionId: '' })),
+      false,
+    )
+
+  const aGate = () => {
+    let open: () => void = () => undefined
+    trustAnswer = new Promise((resolve) => (open = resolve))
+    return open
+  }
+
+  it('is read alone, merged while a read is under way, and wakes no region', async () => {
+    const answer = aGate()
+    hear(['certificates', 's1'], ['backends', 'b1'], ['certificates', 's1'])
+    await settle()
+    hear(['certificates', 's2'])
+    hear(['backends', 'b1'], ['backends', 'b2'])
+    await settle()
+    expect(trustReads).toEqual(['s1 b1'])
+    answer()
+    await settle()
+    expect(trustReads).toEqual(['s1 b1', 's2 b1 b2'])
+    hear(['certificates', 's3'])
+    await settle()
+    expect(trustReads.at(-1)).toBe('s3')
+    expect(wakes).toEqual([])
+    expect(reads).toEqual([])
+  })
+
+  it('does not wait for the reads of the mirror', async () => {
+    const answer = aGate()
+    follower.resync('timer')
+    await settle()
+    hear(['certificates', 's1'])
+    await settle()
+    expect(trustReads).toEqual(['all', 's1'])
+    answer()
+  })
+
+  it('is read whole before the database counts as heard', async () => {
+    stream.gap('the socket broke')
+    const answer = aGate()
+    stream.connected()
+    await settle()
+    expect(trustReads).toEqual(['all'])
+    expect(health.at(-1)).toBe('the socket broke')
+    answer()
+    await settle()
+    expect(health.at(-1)).toBeUndefined()
+  })
+
+  it('that could not be read is read whole at the return of the database', async () => {
+    isAway = true
+    hear(['certificates', 's1'])
+    await settle()
+    expect(health.at(-1)).toBe('away')
+    isAway = false
+    await clock.advance(1_000)
+    expect(trustReads[0]).toBe('s1')
+    expect(trustReads.at(-1)).toBe('all')
+    expect(health.at(-1)).toBeUndefined()
+  })
+
+  it.each([
+    ['a full batch', () => stream.batch([{ sequence: 1, table: 'hosts', rowId: 'h1', regionId: '' }], true)],
+    ['a reconnect', () => stream.connected()],
+  ])('is read whole after %s', async (_what, happen) => {
+    happen()
+    await settle()
+    expect(trustReads).toEqual(['all'])
   })
 })
