@@ -16,6 +16,8 @@ const queriesInRound = 4_000
 const mutationsInRound = 200
 /** A daemon's code has long been compiled when it matters. */
 const warmUps = { queries: 24_000, mutations: 500 }
+/** As long as what the queries are answered with. */
+const constantAnswer = JSON.stringify({ data: { fleet_hosts_by_pk: 'x'.repeat(200) } })
 const regions = Array.from({ length: callers }, (_, index) => `bench/r${index}`)
 
 const hostColumns = ['id', 'region_id', 'status', 'version', 'address', 'capacity', 'created_at', 'revision']
@@ -65,7 +67,10 @@ async function measure(
   const endpointUrl = await served.call<string>('start', { url, adminSecret })
   const program = await startProgram(`${import.meta.dirname}/programs/query-callers.ts`)
   closers.push(() => program.stop())
-  const connect = { endpointUrl, adminSecret, databaseUrl: url, callers } satisfies ConnectInput
+  const constant = await startProgram(`${import.meta.dirname}/programs/constant-server.ts`)
+  closers.push(() => constant.stop())
+  const constantUrl = await constant.call<string>('start', constantAnswer)
+  const connect = { endpointUrl, constantUrl, adminSecret, databaseUrl: url, callers } satisfies ConnectInput
   await program.call('connect', connect)
 
   const compare = async (
@@ -77,7 +82,11 @@ async function measure(
     if (warmUp > 0) await round(program, what, crowdSize, warmUp)
     const results = []
     for (let turn = 0; turn < rounds; turn += 1) results.push(await round(program, what, crowdSize, calls))
-    return { ours: results.map(({ http }) => http), theirs: results.map(({ sql }) => sql) }
+    return {
+      ours: results.map(({ http }) => http),
+      theirs: results.map(({ sql }) => sql),
+      ceiling: results.map(({ constant: answered }) => answered),
+    }
   }
   context.progress(`${rounds * queriesInRound} queries by ${callers} callers, and as many bare`)
   const queries = await compare(select, callers, queriesInRound, warmUps.queries)
@@ -93,9 +102,21 @@ async function measure(
       aim: { of: 'ratio', least: 0.5 },
     },
     {
+      what: `HTTP alone, ${callers} callers`,
+      unit: '/s',
+      measured: meanRate(queries.ceiling),
+      baseline: meanRate(queries.theirs),
+    },
+    {
       what: 'queries, one caller',
       unit: '/s',
       measured: meanRate(alone.ours),
+      baseline: meanRate(alone.theirs),
+    },
+    {
+      what: 'HTTP alone, one caller',
+      unit: '/s',
+      measured: meanRate(alone.ceiling),
       baseline: meanRate(alone.theirs),
     },
     ...([50, 99] as const).map((percent): Figure => ({
@@ -112,10 +133,11 @@ async function round(
   { query, sql, parameters, keys }: typeof select | typeof update,
   crowdSize: number,
   calls: number,
-): Promise<{ readonly http: CrowdResult; readonly sql: CrowdResult }> {
+): Promise<{ readonly http: CrowdResult; readonly constant: CrowdResult; readonly sql: CrowdResult }> {
   const common = { callers: crowdSize, calls, keys }
   return {
     http: await program.call<CrowdResult>('http', { ...common, query } satisfies HttpInput),
+    constant: await program.call<CrowdResult>('constant', { ...common, query } satisfies HttpInput),
     sql: await program.call<CrowdResult>('sql', { ...common, sql, parameters } satisfies SqlInput),
   }
 }

@@ -8,6 +8,8 @@ import { connectRaw } from '../support/raw-http.ts'
 
 export interface ConnectInput {
   readonly endpointUrl: string
+  /** Answers whatever it is asked with a constant. */
+  readonly constantUrl: string
   readonly adminSecret: string
   readonly databaseUrl: string
   readonly callers: number
@@ -26,12 +28,15 @@ export interface SqlInput extends Omit<HttpInput, 'query'> {
 }
 
 const connections: RawConnection[] = []
+const constants: RawConnection[] = []
 const clients: pg.Client[] = []
 
 serve({
-  connect: async ({ endpointUrl, adminSecret, databaseUrl, callers }: ConnectInput) => {
+  connect: async ({ endpointUrl, constantUrl, adminSecret, databaseUrl, callers }: ConnectInput) => {
     for (let caller = 0; caller < callers; caller += 1) {
-      connections.push(await connectRaw(endpointUrl, { 'x-hasura-admin-secret': adminSecret }))
+      const headers = { 'x-hasura-admin-secret': adminSecret }
+      connections.push(await connectRaw(endpointUrl, headers))
+      constants.push(await connectRaw(constantUrl, headers))
       const client = new pg.Client({ connectionString: databaseUrl })
       await client.connect()
       clients.push(client)
@@ -42,6 +47,12 @@ serve({
     return crowd(callers, calls, async (_number, caller) => {
       const answer = await connections[caller]!.post(bodies[caller]!)
       if (!answer.includes(keys[caller]!)) throw new Error(`a request was answered: ${answer}`)
+    })
+  },
+  constant: ({ callers, calls, query, keys }: HttpInput) => {
+    const bodies = keys.map((id) => JSON.stringify({ query, variables: { id } }))
+    return crowd(callers, calls, async (_number, caller) => {
+      await constants[caller]!.post(bodies[caller]!)
     })
   },
   sql: ({ callers, calls, sql, parameters, keys }: SqlInput) =>
