@@ -69,13 +69,13 @@ function derOf(csr: Buffer | string): Buffer {
   return pemToDer(block.pem)
 }
 
-/** Bytes of the structure at the start of `der`, its header included; 0 for what is none. */
+/** Bytes of the structure at the start of `der`, its header included; NaN for what is none. */
 function encodedLength(der: Buffer): number {
   const [tag, first, ...rest] = der.subarray(0, 4)
-  if (tag !== 0x30 || first === undefined) return 0
+  if (tag !== 0x30 || first === undefined) return NaN
   if (first < 0x80) return 2 + first
   const count = first & 0x7f
-  if (count < 1 || count > 2 || rest.length < count) return 0
+  if (count < 1 || count > 2 || rest.length < count) return NaN
   return 2 + count + rest.slice(0, count).reduce((length, byte) => length * 256 + byte, 0)
 }
 

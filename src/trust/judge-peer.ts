@@ -40,16 +40,16 @@ export type PeerVerdict =
   | { readonly admit: 'enrolment' }
   | { readonly refuse: PeerRefusal }
 
-const refusalOfError: Readonly<Record<string, PeerRefusal>> = {
-  CERT_HAS_EXPIRED: 'certificate-expired',
-  CERT_NOT_YET_VALID: 'certificate-not-yet-valid',
-  INVALID_PURPOSE: 'certificate-wrong-purpose',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'certificate-foreign',
-  SELF_SIGNED_CERT_IN_CHAIN: 'certificate-foreign',
-  UNABLE_TO_GET_ISSUER_CERT: 'certificate-foreign',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'certificate-foreign',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'certificate-foreign',
-}
+const refusalOfError: ReadonlyMap<string, PeerRefusal> = new Map([
+  ['CERT_HAS_EXPIRED', 'certificate-expired'],
+  ['CERT_NOT_YET_VALID', 'certificate-not-yet-valid'],
+  ['INVALID_PURPOSE', 'certificate-wrong-purpose'],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'certificate-foreign'],
+  ['SELF_SIGNED_CERT_IN_CHAIN', 'certificate-foreign'],
+  ['UNABLE_TO_GET_ISSUER_CERT', 'certificate-foreign'],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'certificate-foreign'],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'certificate-foreign'],
+])
 
 /** Refused unless everything speaks for it. Who enrols needs no certificate, and gains nothing by one. */
 export function judgePeer(peer: Peer): PeerVerdict {
@@ -58,7 +58,7 @@ export function judgePeer(peer: Peer): PeerVerdict {
   if (peer.alpn !== alpn.managers) return { refuse: 'protocol-unknown' }
   if (!peer.hasCertificate) return { refuse: 'certificate-missing' }
   if (!peer.authorized)
-    return { refuse: refusalOfError[codeOf(peer.authorizationError)] ?? 'certificate-invalid' }
+    return { refuse: refusalOfError.get(codeOf(peer.authorizationError)) ?? 'certificate-invalid' }
   if (!peer.isIssuerTrusted) return { refuse: 'issuer-retired' }
   if (typeof peer.allowed === 'string') return { refuse: `serial-${peer.allowed}` }
   return { admit: 'managers', certificate: peer.allowed }
