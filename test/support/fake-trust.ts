@@ -100,7 +100,7 @@ export interface FakePort {
   readonly port: number
   /** Where the same is inside a WebSocket. */
   readonly webSocketUrl: string
-  /** Every byte that anybody said after a handshake, as text. */
+  /** Every byte that was said by those who would enrol, as text. */
   readonly said: () => string
   /** Cuts every connection. */
   cut(): void
@@ -128,13 +128,10 @@ export async function startFakePort(
     sockets.add(socket)
     socket.on('error', () => undefined)
     socket.on('close', () => sockets.delete(socket))
-    const push = socket.push.bind(socket)
-    socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
-      if (Buffer.isBuffer(chunk)) said += chunk.toString('latin1')
-      return push(chunk, encoding)
-    }
     if (socket.alpnProtocol === 'muster-enrol/1') {
       http.emit('connection', socket)
+      // Only now: the parser would take the bytes from under an earlier listener.
+      socket.on('data', (chunk: Buffer) => (said += chunk.toString('latin1')))
       return
     }
     const certificate = socket.getPeerX509Certificate()
