@@ -57,9 +57,9 @@ export default {
     ),
     only('muster-v1', '^src/muster-v1/', ['^src/(model|lib)/'], 'The wire protocol.'),
     {
-      name: 'only-app-sees-registries',
+      name: 'only-wiring-sees-registries',
       severity: 'error',
-      from: { pathNot: '^(src/app\\.ts|src/cli/|test/|bench/|scaling-algorithms/|host-handlers/)' },
+      from: { pathNot: '^(src/wiring/|src/cli/|test/|bench/|scaling-algorithms/|host-handlers/)' },
       to: { path: '^(scaling-algorithms|host-handlers)/' },
     },
     {

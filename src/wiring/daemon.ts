@@ -1,0 +1,268 @@
+/**
+ * The daemon's parts, each handed what it needs. Follows the changes from the start; decides, acts and lets managers in
+ * only while the lease is its own.
+ */
+import { randomUUID } from 'node:crypto'
+
+import type { Config, Environment } from '../../config/load.ts'
+import { loadAlgorithm } from '../../scaling-algorithms/index.ts'
+import { Assigner } from '../assign/assigner.ts'
+import { untilUsable } from '../boot.ts'
+import { ChangeFollower } from '../event-handler/change-follower.ts'
+import { Leadership } from '../event-handler/leadership.ts'
+import { startTicks } from '../event-handler/ticks.ts'
+import type { HasuraClient } from '../hasura/client.ts'
+import { createChangeFeed } from '../hasura/hasura-change-feed.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { FaultPoint } from '../lib/fault-points.ts'
+import type { Health } from '../lib/health.ts'
+import type { Logger } from '../lib/logger.ts'
+import { ManagerLink } from '../manager-link/manager-link.ts'
+import { MusterError } from '../model/errors.ts'
+import type { Cause } from '../model/event.ts'
+import { ActionQueue } from '../reconcile/action-queue.ts'
+import { createClearOrphanExecutor } from '../reconcile/executors/clear-orphan.ts'
+import { createLaunchExecutor } from '../reconcile/executors/launch.ts'
+import { createTerminateExecutor } from '../reconcile/executors/terminate.ts'
+import { Policies } from '../reconcile/policies.ts'
+import { RegionTasks } from '../reconcile/region-tasks.ts'
+import { keepRetention } from '../reconcile/retention.ts'
+import { Sweep } from '../reconcile/sweep.ts'
+import { createTurnRunner } from '../reconcile/turn-runner.ts'
+import type { RowHint } from '../store/change-feed.ts'
+import type { FleetStore } from '../store/fleet-store.ts'
+import { Mirror } from '../store/mirror.ts'
+import { createProviders } from './providers.ts'
+
+/** At start, the managers' port may still be held for a moment by the daemon that went before. */
+const portPatienceMs = 3_000
+
+export interface DaemonOptions {
+  readonly config: Config
+  readonly logger: Logger
+  /** What local hosts may inherit from. */
+  readonly environment: Environment
+  /** Something without which the daemon cannot go on; the caller stops it. */
+  readonly onFatal: (error: unknown) => void
+  readonly clock: Clock
+  readonly health: Health
+  readonly client: HasuraClient
+  readonly store: FleetStore
+  readonly fault: FaultPoint
+  readonly stopping: AbortSignal
+}
+
+export interface Daemon {
+  readonly mirror: Mirror
+  readonly assigner: Assigner
+  readonly wake: (regionId: string, cause: Cause) => void
+  readonly hint: (rows: readonly RowHint[]) => boolean
+  /** From the first query to subscribed and leading; resolves when the signal is aborted before that. */
+  boot(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** What decides, acts and speaks with managers. */
+export function createDaemon(options: DaemonOptions): Daemon {
+  const { config, clock, logger, health, store, fault } = options
+  const { settings } = config
+  let isCurrent = false
+  let isActing = false
+  let fleetId = ''
+
+  const wake = (regionId: string, cause: Cause): void => {
+    tasks.wake(regionId, cause)
+    // Who waits may be served by a host whose stream is back: no row tells.
+    if (cause.kind === 'manager' && cause.what === 'connected') assigner.recheck(regionId)
+  }
+  const fence = (): number | undefined => leadership.fence()
+  const policies = new Policies(loadAlgorithm)
+  const mirror: Mirror = new Mirror({
+    clock,
+    lastHeard: (hostId) => link.lastHeard(hostId),
+    waitingUsers: (regionId) => assigner.waitingUsers(regionId),
+  })
+  const link: ManagerLink = new ManagerLink({
+    store,
+    fence,
+    view: mirror,
+    hostOf: (hostId) => mirror.host(hostId),
+    applyRows: (rows, asked) => {
+      // The stream's hint of these rows finds them applied, and wakes nobody.
+      for (const regionId of mirror.apply(rows, asked)) wake(regionId, { kind: 'change', table: 'agents' })
+    },
+    wake,
+    fleetKey: config.fleetKey,
+    heartbeatMs: settings.MUSTER_HEARTBEAT_S * 1000,
+    clock,
+    logger,
+  })
+  const assigner: Assigner = new Assigner({
+    store,
+    view: mirror,
+    sessions: link,
+    leadership: { fence },
+    rank: (regionId, snapshot, request) => policies.rank(regionId, snapshot, request),
+    wake,
+    clock,
+    logger,
+    newId: randomUUID,
+  })
+
+  const handlerOf = createProviders({
+    config,
+    environment: options.environment,
+    clock,
+    fault,
+    fleetId: () => fleetId,
+    providerOf: (regionId) => mirror.region(regionId)?.provider,
+    daemonAddresses: () =>
+      settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${link.port ?? settings.MUSTER_MANAGER_PORT}`],
+  })
+
+  const queue: ActionQueue = new ActionQueue({
+    store,
+    clock,
+    logger,
+    executors: {
+      launch: (action, signal) =>
+        createLaunchExecutor({ store, handlerOf, fence, fleetId, fleetKey: config.fleetKey, fault })(
+          action,
+          signal,
+        ),
+      terminate: createTerminateExecutor({
+        store,
+        handlerOf,
+        fence,
+        isLaunchOpen: (launchId) => queue.openIds.has(launchId),
+      }),
+      'clear-orphan': createClearOrphanExecutor({ store, handlerOf }),
+    },
+  })
+  const sweep = new Sweep({
+    store,
+    mirror,
+    clock,
+    logger,
+    handlerOf,
+    fence,
+    wake,
+    intervalMs: settings.MUSTER_SWEEP_S * 1000,
+    graceMs: settings.MUSTER_SWEEP_GRACE_S * 1000,
+  })
+  const tasks: RegionTasks = new RegionTasks(
+    clock,
+    createTurnRunner({
+      store,
+      mirror,
+      clock,
+      logger,
+      fence,
+      isCurrent: () => isCurrent,
+      policyOf: (region) => policies.of(region),
+      enqueue: (action) => queue.enqueue(action),
+      resumeActions: () => queue.resume(),
+      wake,
+      armTimer: (regionId, at) => tasks.armTimer(regionId, at),
+      takeSweepFindings: (regionId) => sweep.takeFindings(regionId),
+      fault,
+    }),
+  )
+
+  /** Act once the lease is ours, the rows are known, and there is a port for the managers of what is launched. */
+  const beginActing = (): void => {
+    if (isActing || !isCurrent || fence() === undefined || link.port === undefined) return
+    isActing = true
+    tasks.start()
+    queue.start()
+    sweep.start()
+    for (const regionId of mirror.regionIds) wake(regionId, { kind: 'resync', why: 'start' })
+  }
+  const endActing = async (): Promise<void> => {
+    if (!isActing) return
+    isActing = false
+    await Promise.all([tasks.stop(), sweep.stop(), queue.stop()])
+  }
+
+  const follower = new ChangeFollower({
+    feed: createChangeFeed(options.client, clock),
+    store,
+    mirror,
+    clock,
+    logger,
+    resyncMs: settings.MUSTER_RESYNC_S * 1000,
+    wake,
+    onHealth: (current, cause) => {
+      isCurrent = current
+      health.set('database', current ? undefined : cause)
+      if (!current) return
+      health.set('start', undefined)
+      beginActing()
+      // What was committed while nobody listened may hold actions that were never handed on.
+      queue.resume()
+    },
+  })
+  const leadership: Leadership = new Leadership({
+    store,
+    clock,
+    logger,
+    holder: randomUUID(),
+    leaseSeconds: settings.MUSTER_LEASE_S,
+    onActive: async (isTakeOver) => {
+      // At a take-over the other may still be about to notice; the lease must be renewed in time all the same.
+      const patienceMs = isTakeOver ? (settings.MUSTER_LEASE_S * 1000) / 2 : portPatienceMs
+      await listen(link, settings.MUSTER_MANAGER_PORT, patienceMs, clock).catch(options.onFatal)
+      mirror.listenFromNow()
+      health.set('lease', undefined)
+      beginActing()
+    },
+    onStandby: async () => {
+      health.set('lease', 'standby: another daemon is active')
+      await endActing()
+      await link.stop()
+    },
+  })
+  let endTicks = (): void => undefined
+
+  return {
+    mirror,
+    assigner,
+    wake,
+    hint: (rows) => follower.hint(rows),
+    boot: async () => {
+      health.set('lease', 'standby: another daemon is active')
+      fleetId = await untilUsable({ ...options, seedFile: config.seedFile })
+      if (options.stopping.aborted) return
+      assigner.start()
+      follower.start()
+      leadership.start()
+      void keepRetention(
+        { store, clock, logger, fence, days: settings.MUSTER_RETENTION_DAYS },
+        options.stopping,
+      )
+      endTicks = startTicks(settings.MUSTER_TICK, () => {
+        for (const regionId of mirror.regionIds)
+          wake(regionId, { kind: 'tick', schedule: settings.MUSTER_TICK })
+      })
+    },
+    stop: async () => {
+      endTicks()
+      assigner.stop()
+      await leadership.stop()
+      await follower.stop()
+    },
+  }
+}
+
+async function listen(link: ManagerLink, port: number, patienceMs: number, clock: Clock): Promise<void> {
+  for (const startedAt = clock.now(); ;) {
+    try {
+      await link.start(port)
+      return
+    } catch (error) {
+      const isHeld = error instanceof MusterError && error.code === 'port-in-use'
+      if (!isHeld || clock.now() - startedAt > patienceMs) throw error
+      await clock.sleep(100)
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import { resolve } from 'node:path'
+
+import type { Config } from '../../config/load.ts'
+import { startEmbedded } from '../embedded/endpoint.ts'
+import type { Logger } from '../lib/logger.ts'
+
+const projectDir = resolve(import.meta.dirname, '../../config/hasura')
+
+/** The GraphQL endpoint that the configuration names, or one of our own. */
+export async function startEndpoint(
+  config: Config,
+  logger: Logger,
+): Promise<{ url: string; fetch?: typeof fetch; stop: () => Promise<void> }> {
+  if (config.database.kind === 'hasura')
+    return { url: config.database.endpoint, stop: () => Promise.resolve() }
+  return startEmbedded({
+    projectDir,
+    database: config.database,
+    host: '127.0.0.1',
+    port: config.settings.MUSTER_GRAPHQL_PORT,
+    adminSecret: config.adminSecret,
+    jwt: config.settings.HASURA_GRAPHQL_JWT_SECRET,
+    unauthorizedRole: config.settings.HASURA_GRAPHQL_UNAUTHORIZED_ROLE,
+    timing: config.settings.MUSTER_GRAPHQL_TIMING,
+    logger,
+  })
+}
