@@ -7,12 +7,14 @@ import type { RowHint } from '../store/change-feed.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import type { FleetView } from '../store/fleet-view.ts'
 import type { Assigner } from '../assign/assigner.ts'
+import type { Backends } from '../backends/backends.ts'
 import type { Metrics } from './metrics.ts'
 
 export interface ApiContext {
   readonly store: Pick<FleetStore, 'readHosts' | 'readHost' | 'drainHost' | 'readDecisions'>
   readonly view: FleetView
   readonly assigner: Pick<Assigner, 'assign' | 'release' | 'sessions' | 'waitingUsers' | 'stop'>
+  readonly backends?: Backends
   readonly health: Pick<Health, 'ready' | 'cause'>
   readonly wake: (regionId: string, cause: Cause) => void
   /** Rows that may have changed; false when nobody can look at them now. */

@@ -21,6 +21,7 @@ import { RateLimiter } from './rate-limiter.ts'
 import type { RouteMethods } from './other-methods.ts'
 import { refuseOtherMethods } from './other-methods.ts'
 import { assignRoute } from './routes/assign.ts'
+import { backendRoutes } from './routes/backends.ts'
 import { decisionRoutes } from './routes/decisions.ts'
 import { hookRoutes } from './routes/hooks.ts'
 import { hostRoutes } from './routes/hosts.ts'
@@ -105,7 +106,11 @@ export async function createApi(
     requestIdHeader: false,
     genReqId: requestId,
     clientErrorHandler: answerUnparsed,
-    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, problemOf(error)),
+    // A path that cannot be read comes to no route, and by no hook.
+    frameworkErrors: (error, request, reply) => {
+      addSecurityHeaders(request, reply)
+      sendProblem(request, reply, problemOf(error))
+    },
   })
   let isStopping = false
   app.addHook('onRequest', (request, reply, done) => {
@@ -133,6 +138,7 @@ export async function createApi(
     decisionRoutes(app, context)
     hookRoutes(app, context)
     probeRoutes(app, context)
+    if (options.backends !== undefined) backendRoutes(app, { ...context, backends: options.backends })
   })
   await app.ready()
 

@@ -45,6 +45,8 @@ export interface BackendsOptions {
   readonly authority: Pick<Authority, 'issueForHost' | 'crl' | 'trusted' | 'pins'>
   /** Known once the database is. */
   readonly fleetId: () => string
+  /** Where managers dial. */
+  readonly daemons: () => readonly string[]
   readonly connections: BackendConnections
   readonly clock: Clock
 }
@@ -234,6 +236,15 @@ export class Backends {
   async crl(): Promise<Buffer> {
     const { store, authority, clock } = this.#options
     return (await authority.crl(await store.readRevoked(), clock.now())).der
+  }
+
+  get fleetId(): string {
+    return this.#options.fleetId()
+  }
+
+  /** Where managers dial. */
+  get daemons(): readonly string[] {
+    return this.#options.daemons()
   }
 
   get ca(): { readonly pem: string; readonly pins: readonly string[] } {

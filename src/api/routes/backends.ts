@@ -53,18 +53,13 @@ const noQuery = z.strictObject({})
 
 const read = { config: { access: 'read' } } as const
 const operate = { config: { access: 'operate' } } as const
+const credentials = { config: { access: 'operate', limit: 'credentials' } } as const
 const open = { config: { access: 'open' } } as const
 
 type OfBackend = FastifyRequest<{ Params: { id: string } }>
 type OfCertificate = FastifyRequest<{ Params: { id: string; serial: string } }>
 
-export interface BackendContext extends ApiContext {
-  readonly backends: Backends
-  /** Known once the database is. */
-  readonly fleetId: () => string
-  /** Where managers dial. */
-  readonly managerAddresses: () => readonly string[]
-}
+type BackendContext = ApiContext & { readonly backends: Backends }
 
 export function backendRoutes(app: FastifyInstance, context: BackendContext): void {
   const { backends } = context
@@ -117,15 +112,15 @@ export function backendRoutes(app: FastifyInstance, context: BackendContext): vo
     return reply.code(204).send()
   })
 
-  app.post('/v1/backends/:id/tokens', operate, async (request: OfBackend, reply) => {
+  app.post('/v1/backends/:id/tokens', credentials, async (request: OfBackend, reply) => {
     const { expires_in_s } = checked(tokenBody, request.body ?? undefined)
     const { token, expiresAt } = await backends.createToken(idOf(request), expires_in_s, request.caller)
     return reply.code(201).send({
       token,
       expires_at: timeText(expiresAt),
-      fleet_id: context.fleetId(),
+      fleet_id: backends.fleetId,
       ca_pins: backends.ca.pins,
-      daemons: context.managerAddresses(),
+      daemons: backends.daemons,
     })
   })
 
@@ -176,7 +171,7 @@ function certificateRoutes(app: FastifyInstance, context: BackendContext): void 
       })
   }
 
-  app.post('/v1/backends/:id/certificates', operate, async (request: OfBackend, reply) => {
+  app.post('/v1/backends/:id/certificates', credentials, async (request: OfBackend, reply) => {
     const { csr } = checked(csrBody, request.body ?? undefined)
     const id = idOf(request)
     return sendIssued(reply, id, await backends.issue(id, { csr, actor: request.caller }))
@@ -201,12 +196,16 @@ function certificateRoutes(app: FastifyInstance, context: BackendContext): void 
     },
   )
 
-  app.post('/v1/backends/:id/certificates/:serial/renew', operate, async (request: OfCertificate, reply) => {
-    const { csr } = checked(csrBody, request.body ?? undefined)
-    const id = idOf(request)
-    const { serial } = await backends.certificate(id, request.params.serial)
-    return sendIssued(reply, id, await backends.issue(id, { csr, renews: serial, actor: request.caller }))
-  })
+  app.post(
+    '/v1/backends/:id/certificates/:serial/renew',
+    credentials,
+    async (request: OfCertificate, reply) => {
+      const { csr } = checked(csrBody, request.body ?? undefined)
+      const id = idOf(request)
+      const { serial } = await backends.certificate(id, request.params.serial)
+      return sendIssued(reply, id, await backends.issue(id, { csr, renews: serial, actor: request.caller }))
+    },
+  )
 
   app.post('/v1/backends/:id/certificates/:serial/revoke', operate, async (request: OfCertificate) => {
     const { reason = 'certificate-revoked' } = checked(revokeBody, request.body ?? undefined)
