@@ -14,7 +14,7 @@ import { checkCredentials } from './credentials.ts'
 import type { CredentialsStore, HeldCredentials } from './credentials-store.ts'
 
 export interface RenewalOptions {
-  readonly store: CredentialsStore
+  readonly store: Pick<CredentialsStore, 'pendingKey' | 'forgetPendingKey' | 'write'>
   readonly clock: Clock
   readonly random: () => number
   readonly log: Logger
@@ -46,10 +46,13 @@ export class Renewal {
     this.#isWelcomed = false
     this.#asked = undefined
     if (credentials.serial === this.#inUse?.serial) return
+    const { clock, random } = this.#options
     const { notBefore, notAfter } = credentials
     this.#inUse = credentials
     this.#failures = 0
-    this.#dueAt = renewAt(notBefore, notAfter, this.#options.random)
+    // A certificate that is old when it comes (a short life, a clock that is ahead) must not be renewed without a pause.
+    const soonest = clock.now() + (notAfter - clock.now()) / 4
+    this.#dueAt = Math.max(renewAt(notBefore, notAfter, random), soonest)
   }
 
   welcomed(): void {
