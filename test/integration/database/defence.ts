@@ -15,17 +15,19 @@ export interface Defence {
   readonly check: (fleet: FleetDatabase) => Promise<void>
   /** What to take out: each alone must make the check fail. */
   readonly without: readonly Mutation[]
+  /** How many statements may be under way at once; 12 unless told. */
+  readonly connections?: number
 }
 
 export type Mutation = (fleet: FleetDatabase) => Promise<string>
 
 export function proveDefences(title: string, defences: readonly Defence[]): void {
   describeOnPostgres(title, () => {
-    for (const { holds, check, without } of defences) {
+    for (const { holds, check, without, connections = 12 } of defences) {
       it(holds, async () => {
-        await onScratch(check)
+        await onScratch(connections, check)
         for (const mutation of without) {
-          await onScratch(async (fleet) => {
+          await onScratch(connections, async (fleet) => {
             const removed = await mutation(fleet)
             const failure = await check(fleet).then(
               () => undefined,
@@ -40,8 +42,8 @@ export function proveDefences(title: string, defences: readonly Defence[]): void
   })
 }
 
-async function onScratch(use: (fleet: FleetDatabase) => Promise<void>): Promise<void> {
-  const fleet = await fleetDatabase({ connections: 12 })
+async function onScratch(connections: number, use: (fleet: FleetDatabase) => Promise<void>): Promise<void> {
+  const fleet = await fleetDatabase({ connections })
   try {
     await use(fleet)
   } finally {
@@ -81,8 +83,12 @@ export function piece(name: string, text: string, replacement = ''): Mutation {
   }
 }
 
-export function both(one: Mutation, other: Mutation): Mutation {
-  return async (fleet) => `${await one(fleet)} and ${await other(fleet)}`
+export function both(...mutations: readonly Mutation[]): Mutation {
+  return async (fleet) => {
+    const removed: string[] = []
+    for (const mutation of mutations) removed.push(await mutation(fleet))
+    return removed.join(' and ')
+  }
 }
 
 /** The SQLSTATE with which a statement is refused; undefined when it is carried out. */
