@@ -1,17 +1,11 @@
-import { existsSync, statfsSync } from 'node:fs'
-
 import { defineConfig } from 'vitest/config'
+
+import { useTemporaryFolder } from './support/temporary-folder.ts'
 
 const root = new URL('..', import.meta.url).pathname
 const tests = { root, testTimeout: 60_000, hookTimeout: 60_000 }
 
-// Databases are made by the hundred, and no test pulls the machine's own plug: in memory, where there is room.
-const memory = '/dev/shm'
-const enough = 4 * 1024 ** 3
-if (existsSync(memory)) {
-  const { bavail, bsize } = statfsSync(memory)
-  if (bavail * bsize > enough) process.env['TMPDIR'] ??= memory
-}
+useTemporaryFolder()
 
 export default defineConfig({
   test: {

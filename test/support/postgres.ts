@@ -78,6 +78,8 @@ export async function startPostgres({ isDurable = true }: PostgresOptions = {}):
       join(binaries, 'postgres'),
       [
         ...['-D', data, '-p', `${port}`, '-h', '127.0.0.1', '-N', '200', '-c', 'unix_socket_directories='],
+        // Its shared memory is in its directory, to go with it: a killed server removes nothing.
+        ...['-c', 'dynamic_shared_memory_type=mmap'],
         ...(isDurable ? [] : ['-c', 'fsync=off', '-c', 'full_page_writes=off']),
       ],
       { ...owner, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] },
@@ -104,7 +106,7 @@ export async function startPostgres({ isDurable = true }: PostgresOptions = {}):
   }
   // A test run that is cut short must leave no server behind, nor its files.
   const onExit = () => {
-    server?.kill('SIGKILL')
+    server?.kill('SIGQUIT')
     rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
   }
   const close = async () => {
