@@ -13,6 +13,7 @@ import type { HandlerContext, HandlerPlugin } from './handler-context.ts'
 const plugins = {
   fake: () => import('./fake/handler.ts'),
   local: () => import('./local/handler.ts'),
+  static: () => import('./static/handler.ts'),
 } satisfies Record<string, () => Promise<HandlerPlugin>>
 
 /**

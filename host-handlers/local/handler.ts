@@ -131,6 +131,7 @@ class LocalHandler implements HostHandler {
       launchId: spec.launchId,
       cloudId,
       enrolmentToken: spec.enrolmentToken,
+      caPins: spec.caPins,
       agents: spec.agentsPerHost,
       version: spec.version,
       daemons: this.#context.daemonAddresses(),

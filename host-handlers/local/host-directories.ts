@@ -27,11 +27,13 @@ export async function isClaimed(directory: string): Promise<boolean> {
 /** The host is ending: a manager that comes late must find it taken. */
 export async function takeClaim(directory: string): Promise<void> {
   const claim = `${JSON.stringify({ pid: null, startTime: null, bootId: null })}\n`
-  await writeFile(join(directory, hostFiles.claim), claim, { flag: 'wx' }).catch((error: unknown) => {
-    const { code } = error as NodeJS.ErrnoException
-    // ENOENT: there is no directory, so there is nothing that a manager could start from.
-    if (code !== 'EEXIST' && code !== 'ENOENT') throw error
-  })
+  await writeFile(join(directory, hostFiles.claim), claim, { flag: 'wx', mode: 0o600 }).catch(
+    (error: unknown) => {
+      const { code } = error as NodeJS.ErrnoException
+      // ENOENT: there is no directory, so there is nothing that a manager could start from.
+      if (code !== 'EEXIST' && code !== 'ENOENT') throw error
+    },
+  )
 }
 
 /** Where the manager finds its way home; written only when it differs. */
@@ -54,7 +56,7 @@ export async function pruneDirectories(
     // Without a claim, its launch may still be repeated.
     if (running.has(name) || !(await isClaimed(directory))) continue
     const ended = await stat(marker).catch(() => undefined)
-    if (ended === undefined) await writeFile(marker, '')
+    if (ended === undefined) await writeFile(marker, '', { mode: 0o600 })
     else if (ended.mtimeMs < now - rememberMs) await rm(directory, { recursive: true, force: true })
   }
 }

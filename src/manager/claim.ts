@@ -14,7 +14,7 @@ import { hostFiles } from '../model/manager-spec.ts'
  */
 export async function claimHost(directory: string): Promise<boolean> {
   const draft = join(directory, `${hostFiles.claim}.${process.pid}`)
-  await writeFile(draft, `${JSON.stringify(await ownProcessIdentity())}\n`)
+  await writeFile(draft, `${JSON.stringify(await ownProcessIdentity())}\n`, { mode: 0o600 })
   try {
     await link(draft, join(directory, hostFiles.claim))
     return true

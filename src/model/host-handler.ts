@@ -9,6 +9,8 @@ export interface LaunchSpec extends LaunchParams {
   readonly token: string
   /** Redeemed by the hosts' managers for a key of their own; a secret. */
   readonly enrolmentToken: string
+  /** `sha256/<base64url>` of each root's public key: which daemon the managers may tell the token to. */
+  readonly caPins?: readonly string[]
 }
 
 /** What a launch came to. Fewer machines than asked for is a result, not an error; `shortfall` says why. */
@@ -53,6 +55,8 @@ export class LaunchError extends Error {
 
 /** The door to one provider of machines. Nothing of the provider's SDK passes it. */
 export interface HostHandler {
+  /** false: its machines join by themselves and nobody lists them, so the sweep takes none of them for gone. */
+  readonly listsMachines?: false
   /** @throws LaunchError */
   launch(spec: LaunchSpec, signal: AbortSignal): Promise<LaunchResult>
   /** Every machine of this fleet in the region: what it leaves out, the sweep takes for gone. */

@@ -20,6 +20,8 @@ export interface SweepInput {
   /** The region's rows, read after the list; those that are TERMINATED may be missing. */
   readonly hosts: readonly Host[]
   readonly machines: readonly CloudHost[]
+  /** false: the list says nothing of who is there. */
+  readonly listsMachines: boolean
   readonly openActions: readonly Pick<Action, 'id' | 'kind' | 'target'>[]
   readonly suspects: SweepSuspects
 }
@@ -37,7 +39,7 @@ export interface SweepResult {
 }
 
 export function sweepFindings(input: SweepInput): SweepResult {
-  const { now, graceMs, hosts, machines, openActions } = input
+  const { now, graceMs, hosts, machines, listsMachines, openActions } = input
   const openLaunches = idsOf(openActions, 'launch', 'id')
   const openTerminations = idsOf(openActions, 'terminate', 'target')
   const openClearings = idsOf(openActions, 'clear-orphan', 'target')
@@ -70,7 +72,7 @@ export function sweepFindings(input: SweepInput): SweepResult {
       if (openTerminations.has(host.id) || !isSure(`unended ${host.id}`, host.statusSince)) continue
       decisions.push({ kind: 'terminate', hostId: host.id, reason: 'it is TERMINATING and nothing ends it' })
     } else if (host.cloudId !== null) {
-      if (listed.has(host.cloudId) || !isSure(`gone ${host.id}`, host.createdAt)) continue
+      if (!listsMachines || listed.has(host.cloudId) || !isSure(`gone ${host.id}`, host.createdAt)) continue
       decisions.push({
         kind: 'host-gone',
         hostId: host.id,

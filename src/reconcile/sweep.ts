@@ -87,6 +87,7 @@ export class Sweep {
       graceMs,
       hosts: rows.hosts,
       machines,
+      listsMachines: handler.listsMachines ?? true,
       openActions,
       suspects: this.#suspects.get(regionId) ?? noSuspects,
     })

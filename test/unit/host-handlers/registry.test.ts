@@ -7,7 +7,7 @@ import { aHandlerContext } from '../../support/a-handler-context.ts'
 const modulePath = fileURLToPath(new URL('../../../host-handlers/fake/handler.ts', import.meta.url))
 const notAPlugin = fileURLToPath(new URL('../../../host-handlers/fake/options.ts', import.meta.url))
 
-it.each(['local', 'fake', modulePath, `file://${modulePath}`, './host-handlers/fake/handler.ts'])(
+it.each(['local', 'fake', 'static', modulePath, `file://${modulePath}`, './host-handlers/fake/handler.ts'])(
   'loads %s',
   async (provider) => {
     const handler = await loadHostHandler(provider, aHandlerContext())
@@ -16,7 +16,7 @@ it.each(['local', 'fake', modulePath, `file://${modulePath}`, './host-handlers/f
 )
 
 it.each([
-  ['nimbus', /use one of fake, local/],
+  ['nimbus', /use one of fake, local, static/],
   ['constructor', /use one of/],
   ['/nowhere/handler.ts', /cannot be loaded/],
   [notAPlugin, /does not export "createHandler"/],
@@ -28,7 +28,7 @@ it.each([
   })
 })
 
-it.each(['local', 'fake'])('says every fault of the options of %s', async (provider) => {
+it.each(['local', 'fake', 'static'])('says every fault of the options of %s', async (provider) => {
   const options = { colour: 'red', app: 1, quota: -1 }
   const loading = loadHostHandler(provider, aHandlerContext({ options }))
   await expect(loading).rejects.toMatchObject({ code: 'config-invalid' })

@@ -13,7 +13,10 @@ const unbound = (id: string) =>
 type World = Partial<Omit<SweepInput, 'suspects'>>
 
 function look(world: World, suspects = noSuspects) {
-  return sweepFindings({ now, graceMs, hosts: [], machines: [], openActions: [], ...world, suspects })
+  return sweepFindings({
+    ...{ now, graceMs, hosts: [], machines: [], listsMachines: true, openActions: [] },
+    ...{ ...world, suspects },
+  })
 }
 const lookTwice = (world: World, then: World = world) => look(then, look(world).suspects)
 
@@ -89,6 +92,16 @@ describe('a machine without a row', () => {
 })
 
 describe('a row without a machine', () => {
+  it('is none where machines are not listed, but is ended all the same when somebody says so', () => {
+    const hosts = [
+      aHost({ createdAt: longAgo }),
+      aHost({ id: 'h2', status: 'TERMINATING', statusSince: longAgo }),
+    ]
+    expect(lookTwice({ hosts, listsMachines: false }).decisions).toMatchObject([
+      { kind: 'terminate', hostId: 'h2' },
+    ])
+  })
+
   it('is gone on the second look only', () => {
     const hosts = [aHost({ createdAt: longAgo })]
     expect(look({ hosts }).decisions).toEqual([])
