@@ -93,7 +93,7 @@ export const settings = {
     schema: z.string().min(1).optional(),
   },
   HASURA_GRAPHQL_CORS_DOMAIN: {
-    doc: 'origins whose pages may open sockets to the embedded endpoint, comma-separated, https://*.example.com for all below, * for any; only its own unless set',
+    doc: 'origins whose pages may open sockets to the embedded endpoint, comma-separated, https://*.example.com for each directly below, * for any; only its own unless set',
     schema: z.string().transform(list).pipe(z.array(origin)).default([]),
   },
   MUSTER_ADMIN_SECRET_PREVIOUS: {

@@ -69,16 +69,17 @@ export function guardRoutes(app: FastifyInstance, { secrets, tokens, limits }: D
     const use = limits.failures.look(`address ${addressKey(request.ip)}`)
     if (use.isExceeded) throw tooMany(reply, use, 'too many wrong secrets or tokens came from this address')
   }
-  const count = (request: FastifyRequest, reply: FastifyReply, by: string): void => {
-    const { limit } = request.routeOptions.config
-    if (limit === 'own') return
-    const limiter = limit === 'credentials' ? limits.credentials : limits.requests
+  const take = (limiter: RateLimiter, reply: FastifyReply, by: string): void => {
     const use = limiter.take(by)
     if (!use.isExceeded) return
     throw tooMany(reply, use, `one caller may ask ${limiter.max} times in ${limiter.windowMs / 1000} s`)
   }
+  const count = (request: FastifyRequest, reply: FastifyReply, by: string): void => {
+    const { limit } = request.routeOptions.config
+    if (limit !== 'own') take(limit === 'credentials' ? limits.credentials : limits.requests, reply, by)
+  }
   const countAddress = (request: FastifyRequest, reply: FastifyReply): void =>
-    count(request, reply, `address ${addressKey(request.ip)}`)
+    take(limits.requests, reply, `address ${addressKey(request.ip)}`)
   const refuse = (request: FastifyRequest, error: unknown): Error => {
     if (error instanceof MusterError && error.code === 'unauthorized') {
       limits.failures.take(`address ${addressKey(request.ip)}`)

@@ -36,6 +36,8 @@ export async function graphql(options: GraphqlOptions): Promise<void> {
       host: '127.0.0.1',
       port: options.port,
       adminSecret: config.adminSecret,
+      previousAdminSecret: config.settings.MUSTER_ADMIN_SECRET_PREVIOUS,
+      allowedOrigins: config.settings.HASURA_GRAPHQL_CORS_DOMAIN,
       jwt: config.settings.HASURA_GRAPHQL_JWT_SECRET,
       unauthorizedRole: config.settings.HASURA_GRAPHQL_UNAUTHORIZED_ROLE,
       timing: options.timing,

@@ -27,6 +27,7 @@ import { createGraphqlRoute } from './server/graphql-route.ts'
 import { createGraphqlService } from './server/graphql-service.ts'
 import { createHttpServer, graphqlPath, listen } from './server/http-server.ts'
 import { readJwtOptions } from './server/jwt-options.ts'
+import { createOrigins } from './server/origins.ts'
 import { createRoles } from './server/roles.ts'
 import { createInProcessFetch } from './server/in-process-fetch.ts'
 import { acceptSockets } from './server/sockets.ts'
@@ -44,6 +45,10 @@ export interface EmbeddedOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly adminSecret: string
+  /** Accepted too, while the other takes its place. */
+  readonly previousAdminSecret?: string | undefined
+  /** Origins whose pages may speak to it, as HASURA_GRAPHQL_CORS_DOMAIN lists them. Default: its own alone. */
+  readonly allowedOrigins?: readonly string[]
   /** How users' tokens are checked: JSON, as in HASURA_GRAPHQL_JWT_SECRET. Without it only the secret counts. */
   readonly jwt?: string | undefined
   /** The role of requests with neither secret nor token, which are refused without it. */
@@ -113,13 +118,17 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
     const live = await startLiveQueries({ database, clock, logger, timing: options.timing ?? 'fast' })
     closers.push(() => live.stop())
 
-    const authenticate = createAuthentication({ adminSecret, jwt, unauthorizedRole, clock })
+    const authenticate = createAuthentication({
+      ...{ adminSecret, previousAdminSecret: options.previousAdminSecret },
+      ...{ jwt, unauthorizedRole, clock },
+    })
+    const origins = createOrigins(options.allowedOrigins ?? [])
     const service = createGraphqlService({ roleOf, live, logger })
     const backUp = createBackupRoute(authenticate, () => packBackup(database))
     const graphql = createGraphqlRoute({ authenticate, service, logger })
-    const server = createHttpServer({ graphql, backUp, logger })
+    const server = createHttpServer({ graphql, backUp, origins, logger })
     const { authCloseCode = 4403 } = options
-    const sockets = acceptSockets(server, { authenticate, service, clock, authCloseCode })
+    const sockets = acceptSockets(server, { authenticate, service, clock, authCloseCode, origins })
     const port = await listen(server, host, options.port)
     closers.push(async () => {
       await sockets.stop()

@@ -13,14 +13,13 @@ export class KeySetUnavailable extends Error {
   override readonly name = 'KeySetUnavailable'
 }
 
-const timeoutMs = 5_000
 const cooldownMs = 30_000
 /** After a failure nothing is asked for so long, whoever wants to know. */
 const failedCooldownMs = 5_000
 const mostBytes = 256 * 1024
 
-/** The function that it gives throws KeySetUnavailable, or what jose throws for a key that is not in the set. */
-export function createKeySet(url: string, clock: Clock): JWTVerifyGetKey {
+/** `timeoutMs`: how long an answer may take. The function that it gives throws KeySetUnavailable, or what jose throws for a key that is not in the set. */
+export function createKeySet(url: string, clock: Clock, timeoutMs = 5_000): JWTVerifyGetKey {
   let failure: KeySetUnavailable | undefined
   let failedUntil = 0
   const bounded = async (address: string, options: RequestInit): Promise<Response> => {

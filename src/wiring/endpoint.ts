@@ -19,6 +19,8 @@ export async function startEndpoint(
     host: '127.0.0.1',
     port: config.settings.MUSTER_GRAPHQL_PORT,
     adminSecret: config.adminSecret,
+    previousAdminSecret: config.settings.MUSTER_ADMIN_SECRET_PREVIOUS,
+    allowedOrigins: config.settings.HASURA_GRAPHQL_CORS_DOMAIN,
     jwt: config.settings.HASURA_GRAPHQL_JWT_SECRET,
     unauthorizedRole: config.settings.HASURA_GRAPHQL_UNAUTHORIZED_ROLE,
     timing: config.settings.MUSTER_GRAPHQL_TIMING,

@@ -16,6 +16,8 @@ export type Authenticate = (headers: Headers) => Promise<Session>
 
 export interface AuthenticationOptions {
   readonly adminSecret: string
+  /** Counts as much, while the other takes its place. */
+  readonly previousAdminSecret?: string | undefined
   readonly jwt?: JwtOptions | undefined
   /** The role of who has neither the secret nor a token; undefined refuses them. */
   readonly unauthorizedRole?: string | undefined
@@ -32,7 +34,8 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
   if (unauthorizedRole === adminRole) {
     throw new MusterError('config-invalid', 'HASURA_GRAPHQL_UNAUTHORIZED_ROLE: it cannot be admin')
   }
-  const bySecret = adminSecretAuthentication(options.adminSecret)
+  const { adminSecret, previousAdminSecret = adminSecret } = options
+  const bySecret = adminSecretAuthentication([adminSecret, previousAdminSecret])
   const byToken = jwt === undefined ? undefined : jwtAuthentication(jwt, options.clock)
   return async (headers) => {
     const session = bySecret(headers) ?? (await byToken?.(headers))
@@ -48,13 +51,16 @@ export function createAuthentication(options: AuthenticationOptions): Authentica
 }
 
 /** With the secret, any role and any variables. Undefined without one. @throws HasuraError `access-denied` */
-function adminSecretAuthentication(adminSecret: string): (headers: Headers) => Session | undefined {
-  const expected = digest(adminSecret)
+function adminSecretAuthentication(
+  adminSecrets: readonly string[],
+): (headers: Headers) => Session | undefined {
+  const expected = adminSecrets.map(digest)
   return (headers) => {
     const given = secretHeaders.map((name) => single(headers[name])).find((value) => value !== undefined)
     if (given === undefined) return undefined
     // Digests are of one length, and their comparison takes one time, whatever was guessed.
-    if (!timingSafeEqual(digest(given), expected))
+    const found = digest(given)
+    if (!expected.map((one) => timingSafeEqual(found, one)).includes(true))
       throw new HasuraError('access-denied', `invalid ${anyOfThem}`)
     const variables = Object.entries(headers).flatMap(([name, value]) => {
       const text = single(value)

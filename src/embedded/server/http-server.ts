@@ -12,15 +12,19 @@ import type { BackUp } from './backup-route.ts'
 import { backupPath } from './backup-route.ts'
 import type { GraphqlRoute } from './graphql-route.ts'
 import { errorText } from './graphql-service.ts'
+import type { Origins } from './origins.ts'
 
 export const graphqlPath = '/v1/graphql'
 const mostBytes = 4 * 1024 * 1024
+/** A request comes within these, or its connection is closed. */
+const timeouts = { keepAliveTimeout: 60_000, headersTimeout: 10_000, requestTimeout: 60_000 }
 /** The version of the API that is spoken, in the form in which clients look for it. */
 const version = JSON.stringify({ server_type: 'ce', version: 'v2.48.0-muster' })
 
 export interface HttpOptions {
   readonly graphql: GraphqlRoute
   readonly backUp: BackUp
+  readonly origins: Origins
   readonly logger: Logger
 }
 
@@ -30,7 +34,7 @@ interface Answer {
   readonly type?: string
 }
 
-export function createHttpServer({ graphql, backUp, logger }: HttpOptions): Server {
+export function createHttpServer({ graphql, backUp, origins, logger }: HttpOptions): Server {
   const backup = async (request: IncomingMessage): Promise<Answer> => {
     try {
       return { status: 200, body: await backUp(request), type: 'application/gzip' }
@@ -42,7 +46,7 @@ export function createHttpServer({ graphql, backUp, logger }: HttpOptions): Serv
   const answer = async (request: IncomingMessage): Promise<Answer> => {
     const path = request.url?.split('?')[0]
     if (path === graphqlPath && request.method === 'POST') {
-      const { headers } = request
+      const headers = origins.trusted(request.headers)
       return await graphql({
         headers,
         readBody: () => readBody(request),
@@ -57,9 +61,19 @@ export function createHttpServer({ graphql, backUp, logger }: HttpOptions): Serv
       body: JSON.stringify({ path: '$', error: 'resource does not exist', code: 'not-found' }),
     }
   }
-  return createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+  return createServer(timeouts, (request, response) => {
+    const cors = origins.corsHeaders(request.headers)
+    const wanted = request.headers['access-control-request-headers']
+    if (request.method === 'OPTIONS' && 'access-control-allow-origin' in cors && wanted !== undefined) {
+      const preflight = {
+        'access-control-allow-methods': 'GET, POST',
+        'access-control-allow-headers': wanted,
+      }
+      response.writeHead(204, { ...cors, ...preflight, 'access-control-max-age': '1728000' }).end()
+      return
+    }
     answer(request).then(
-      (given) => send(request, response, given),
+      (given) => send(request, response, given, { ...cors, 'x-content-type-options': 'nosniff' }),
       () => response.destroy(),
     )
   })
@@ -95,14 +109,20 @@ function readBody(request: IncomingMessage): Promise<string | undefined> {
   })
 }
 
-function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: Answer,
+  more: Readonly<Record<string, string>>,
+): void {
   if (answer.body instanceof Readable) {
-    response.writeHead(answer.status, { 'content-type': answer.type })
+    response.writeHead(answer.status, { ...more, 'content-type': answer.type })
     // One that breaks ends the connection without its last chunk, so that nobody takes it for whole.
     pipeline(answer.body, response, () => undefined)
     return
   }
   response.writeHead(answer.status, {
+    ...more,
     'content-type': answer.type ?? 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(answer.body),
     // What is left of a body that was not read would be taken for the next request.

@@ -1,8 +1,9 @@
 /** Who a request is from, by the token that it bears. Nothing that its headers claim counts beside the token. */
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
+import { errors, jwtVerify } from 'jose'
 import type { JWTPayload, JWTVerifyOptions } from 'jose'
 
 import type { Clock } from '../../lib/clock.ts'
+import { createKeySet } from '../../lib/key-set.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { Session } from '../execution/session.ts'
 import type { Headers } from './headers.ts'
@@ -15,7 +16,7 @@ import { keyOf, publicAlgorithms } from './jwt-options.ts'
 export type AuthenticateToken = (headers: Headers) => Promise<Session | undefined>
 
 export function jwtAuthentication(options: JwtOptions, clock: Clock): AuthenticateToken {
-  const verify = createVerify(options)
+  const verify = createVerify(options, clock)
   return async (headers) => {
     const token = tokenOf(headers, options.header)
     if (token === undefined) return undefined
@@ -35,7 +36,7 @@ export function jwtAuthentication(options: JwtOptions, clock: Clock): Authentica
 }
 
 /** The one algorithm that is configured: a token does not choose how it is checked. */
-function createVerify(options: JwtOptions): (token: string, now: Date) => Promise<JWTPayload> {
+function createVerify(options: JwtOptions, clock: Clock): (token: string, now: Date) => Promise<JWTPayload> {
   const { key, type, jwk_url: url } = options
   const demands: JWTVerifyOptions = {
     clockTolerance: options.allowed_skew,
@@ -49,7 +50,7 @@ function createVerify(options: JwtOptions): (token: string, now: Date) => Promis
       return async (token, currentDate) =>
         (await jwtVerify(token, known, { ...demands, algorithms, currentDate })).payload
     }
-    const keys = createRemoteJWKSet(new URL(url ?? ''), { timeoutDuration: 5_000, cooldownDuration: 30_000 })
+    const keys = createKeySet(url ?? '', clock)
     const algorithms = type === undefined ? [...publicAlgorithms] : [type]
     return async (token, currentDate) =>
       (await jwtVerify(token, keys, { ...demands, algorithms, currentDate })).payload

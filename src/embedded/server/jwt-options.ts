@@ -26,6 +26,10 @@ const namesOf = <Name extends string>(table: Readonly<Record<Name, unknown>>): N
 /** What a key set's keys may be for. A shared secret has no place in a public set. */
 export const publicAlgorithms: readonly string[] = [...Object.keys(publicKinds), 'EdDSA']
 
+/** Over plain HTTP anybody on the way could put in keys of their own. */
+const isFromWhoItSays = ({ protocol, hostname }: URL): boolean =>
+  protocol === 'https:' || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+
 const claim = z.union([
   z.string(),
   z.array(z.string()),
@@ -39,7 +43,10 @@ const schema = z
   .strictObject({
     type: z.enum([...namesOf(secretBytes), ...namesOf(publicKinds)]).optional(),
     key: z.string().min(1).optional(),
-    jwk_url: z.url({ protocol: /^https?$/ }).optional(),
+    jwk_url: z
+      .url({ protocol: /^https?$/ })
+      .refine((text) => isFromWhoItSays(new URL(text)), 'must be https (http only on this machine)')
+      .optional(),
     /** The claim that holds the roles and variables. */
     claims_namespace: z.string().min(1).optional(),
     claims_namespace_path: z.string().startsWith('$').optional(),

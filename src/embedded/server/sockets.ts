@@ -8,6 +8,7 @@ import type { WebSocket } from 'ws'
 import type { Clock } from '../../lib/clock.ts'
 import { apolloWs } from './apollo-ws.ts'
 import { graphqlPath } from './http-server.ts'
+import type { Origins } from './origins.ts'
 import type { SocketOptions } from './socket-connection.ts'
 import { serveSocket } from './socket-connection.ts'
 import { transportWs } from './transport-ws.ts'
@@ -19,16 +20,22 @@ export interface Sockets {
 
 export interface SocketsOptions extends SocketOptions {
   readonly authCloseCode: 4400 | 4403
+  readonly origins: Origins
 }
 
 const mostBytes = 4 * 1024 * 1024
 const mostSockets = 2_000
 const closingMs = 1_000
+/** How often a peer is asked whether it is still there; one that says nothing between two is given up. */
+const pingMs = 30_000
 /** Too many, or on the way down: the client is to come again. */
 const unavailable = '503 Service Unavailable'
 const newName = 'graphql-transport-ws'
 
-export function acceptSockets(server: Server, { authCloseCode, ...options }: SocketsOptions): Sockets {
+export function acceptSockets(
+  server: Server,
+  { authCloseCode, origins, ...options }: SocketsOptions,
+): Sockets {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: mostBytes, handleProtocols: chosenName })
   const newProtocol = transportWs(authCloseCode)
   let isStopping = false
@@ -39,12 +46,15 @@ export function acceptSockets(server: Server, { authCloseCode, ...options }: Soc
       refuse(connection, unavailable, 'Retry-After: 0\r\n')
     } else if (request.url?.split('?')[0] !== graphqlPath) {
       refuse(connection, '404 Not Found')
+    } else if (!origins.mayConnect(request.headers)) {
+      refuse(connection, '403 Forbidden')
     } else if (sockets.clients.size >= mostSockets) {
       refuse(connection, unavailable, 'Retry-After: 1\r\n')
     } else {
       sockets.handleUpgrade(request, connection, head, (socket) => {
         const isNew = request.headers['sec-websocket-protocol'] === newName
-        serveSocket(socket, request.headers, isNew ? newProtocol : apolloWs, options)
+        giveUpWhenSilent(socket, options.clock)
+        serveSocket(socket, origins.trusted(request.headers), isNew ? newProtocol : apolloWs, options)
       })
     }
   })
@@ -55,6 +65,27 @@ export function acceptSockets(server: Server, { authCloseCode, ...options }: Soc
       await Promise.all(closed)
     },
   }
+}
+
+/** A peer that is gone without a word holds its subscriptions for ever otherwise. */
+function giveUpWhenSilent(socket: WebSocket, clock: Clock): void {
+  let isHeard = true
+  const hear = (): void => {
+    isHeard = true
+  }
+  socket.on('message', hear).on('pong', hear)
+  const look = (): void => {
+    // One that is not read for the moment cannot be heard.
+    if (!isHeard && !socket.isPaused) {
+      socket.terminate()
+      return
+    }
+    isHeard = false
+    socket.ping()
+    cancel = clock.after(pingMs, look)
+  }
+  let cancel = clock.after(pingMs, look)
+  socket.on('close', () => cancel())
 }
 
 /** "The service restarts": good clients come again. A peer that never answers the close would hold up the stop. */
