@@ -3,9 +3,11 @@ import { createSecretKey } from 'node:crypto'
 
 import { SignJWT } from 'jose'
 
+import type { Backends } from '../../src/backends/backends.ts'
 import type { ApiOptions } from '../../src/api/server.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { silentLogger } from '../../src/lib/logger.ts'
+import { MusterError } from '../../src/model/errors.ts'
 import type { DecisionRecord } from '../../src/model/decision.ts'
 import { SmallFleet } from './small-fleet.ts'
 
@@ -32,6 +34,11 @@ export async function bearer(
 export const asAdmin = { 'x-muster-admin-secret': adminSecret }
 
 export const hookSecret = 'a-hook-secret-of-at-least-32-characters'
+
+/** Finds nothing, whatever is asked of it. */
+const noBackends = new Proxy({} as Backends, {
+  get: () => () => Promise.reject(new MusterError('not-found', 'there is no such backend')),
+})
 
 export interface ApiFixture {
   readonly fleet: SmallFleet
@@ -78,6 +85,7 @@ export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
     view: fleet.view,
     assigner: fleet.assigner(),
     health,
+    backends: noBackends,
     wake: (regionId, cause) => fleet.wakes.push(`${regionId} ${cause.kind}`),
     hint: () => true,
     clock: systemClock,

@@ -24,6 +24,9 @@ const hookEvent = {
   event: { op: 'INSERT', data: { old: null, new: { id: 'h1' } } },
 }
 
+const backend = '/v1/backends/:id'
+const certificate = `${backend}/certificates/:serial`
+
 export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/healthz', access: 'open', cannotFail: true },
   { method: 'GET', path: '/readyz', access: 'open' },
@@ -38,6 +41,28 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'GET', path: '/v1/decisions', access: 'read' },
   { method: 'POST', path: '/v1/hooks/hasura/event', access: 'hook', body: hookEvent },
   { method: 'POST', path: '/v1/hooks/hasura/cron', access: 'hook', body: { id: 'cron-1', name: 'tick' } },
+  { method: 'POST', path: '/v1/backends', access: 'operate', body: { name: 'rack 7' } },
+  { method: 'GET', path: '/v1/backends', access: 'read' },
+  { method: 'GET', path: backend, access: 'read' },
+  { method: 'PUT', path: backend, access: 'operate', body: { name: 'rack 8' } },
+  { method: 'DELETE', path: backend, access: 'operate' },
+  { method: 'POST', path: `${backend}/tokens`, access: 'operate', givesCredentials: true },
+  { method: 'POST', path: `${backend}/certificates`, access: 'operate', givesCredentials: true },
+  { method: 'GET', path: certificate, access: 'read' },
+  {
+    ...{ method: 'POST', path: `${certificate}/download`, access: 'operate', givesCredentials: true },
+    body: { token: 't' },
+  },
+  { method: 'POST', path: `${certificate}/renew`, access: 'operate', givesCredentials: true },
+  { method: 'POST', path: `${certificate}/revoke`, access: 'operate' },
+  { method: 'POST', path: `${backend}/terminate`, access: 'operate', body: { reason: 'user' } },
+  { method: 'POST', path: `${backend}/enable`, access: 'operate' },
+  { method: 'GET', path: '/backends/terminate/:id/:type', access: 'operate', changesByGet: true },
+  { method: 'GET', path: `${backend}/info`, access: 'read' },
+  { method: 'POST', path: `${backend}/info/refresh`, access: 'operate' },
+  { method: 'GET', path: '/v1/audit', access: 'read' },
+  { method: 'GET', path: '/v1/pki/ca', access: 'open' },
+  { method: 'GET', path: '/v1/pki/crl', access: 'open' },
 ]
 
 /** `method path` of each. */
@@ -45,4 +70,4 @@ export const namesOfRoutes = apiRoutes.map(({ method, path }) => `${method} ${pa
 
 /** The path with a value for each parameter. */
 export const urlOf = ({ path }: Pick<ApiRoute, 'path'>, value = 'h1'): string =>
-  path.replaceAll(/:\w+/g, value)
+  path.replace(':type', '1').replaceAll(/:\w+/g, value)

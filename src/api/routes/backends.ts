@@ -185,7 +185,7 @@ function certificateRoutes(app: FastifyInstance, context: BackendContext): void 
 
   app.post(
     '/v1/backends/:id/certificates/:serial/download',
-    operate,
+    credentials,
     async (request: OfCertificate, reply) => {
       const { token } = checked(downloadBody, request.body)
       const { serial } = await backends.certificate(idOf(request), request.params.serial)
