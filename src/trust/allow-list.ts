@@ -27,12 +27,19 @@ export interface AllowListListener {
   changed(certificates: readonly AllowedCertificate[]): void
 }
 
-/** A query under way. One of its methods is called, once, when its answer is here; or none, when it failed. */
+/**
+ * A query under way. One of its methods is called, once, when its answer is here; or none, when it failed. Each gives the
+ * serials that the answer calls live and that were not let in, since something was removed while it was under way: it
+ * cannot be told which was later, so they are to be read again (the next reading of everything does, too).
+ */
 export interface Reading {
-  /** The answer is every live certificate there is. The list is trusted from now on. */
-  replace(all: readonly AllowedCertificate[]): void
+  /**
+   * The answer is every live certificate there is. The list is trusted from now on. Ask for everything once at a time: of
+   * two such answers the one that was asked for later is believed, though the other may have been read later.
+   */
+  replace(all: readonly AllowedCertificate[]): readonly string[]
   /** The answer is about some certificates: these are live, those are not. */
-  apply(set: readonly AllowedCertificate[], removed?: readonly string[]): void
+  apply(set: readonly AllowedCertificate[], removed?: readonly string[]): readonly string[]
 }
 
 interface OpenReading {
@@ -88,11 +95,11 @@ export class AllowList {
     return {
       replace: (all) => {
         finish()
-        this.#replace(open, all)
+        return this.#replace(open, all)
       },
       apply: (set, removed = []) => {
         finish()
-        this.#apply(open, set, removed)
+        return this.#apply(open, set, removed)
       },
     }
   }
@@ -143,8 +150,8 @@ export class AllowList {
     return this.listen({ removed: listener, changed: () => undefined })
   }
 
-  #replace(open: OpenReading, all: readonly AllowedCertificate[]): void {
-    if (open.isOvertaken) return
+  #replace(open: OpenReading, all: readonly AllowedCertificate[]): readonly string[] {
+    if (open.isOvertaken) return []
     for (const earlier of this.#openReadings()) if (earlier.order < open.order) earlier.isOvertaken = true
     const listed = new Set(all.map(({ serial }) => serial))
     const gone = [...this.#bySerial.keys()].filter(
@@ -153,10 +160,15 @@ export class AllowList {
     this.#isTrusted = true
     this.#set(all.filter((certificate) => isNews(open, certificate)))
     this.#delete(gone)
+    return this.#passedOver(open, all)
   }
 
-  #apply(open: OpenReading, set: readonly AllowedCertificate[], removed: readonly string[]): void {
-    if (open.isOvertaken) return
+  #apply(
+    open: OpenReading,
+    set: readonly AllowedCertificate[],
+    removed: readonly string[],
+  ): readonly string[] {
+    if (open.isOvertaken) return []
     for (const other of this.#openReadings()) {
       // A reading that began later may know better; one that began earlier may not.
       if (other.order > open.order) continue
@@ -165,6 +177,13 @@ export class AllowList {
     }
     this.#set(set.filter((certificate) => isNews(open, certificate)))
     this.#delete(removed.filter((serial) => !open.serials.has(serial)))
+    return this.#passedOver(open, set)
+  }
+
+  #passedOver(open: OpenReading, set: readonly AllowedCertificate[]): readonly string[] {
+    return set
+      .filter((certificate) => !isNews(open, certificate) && !this.#bySerial.has(certificate.serial))
+      .map(({ serial }) => serial)
   }
 
   #openReadings(): readonly OpenReading[] {

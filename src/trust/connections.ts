@@ -41,7 +41,7 @@ export class Connections<Connection extends Destroyable = Destroyable> {
   readonly #options: ConnectionsOptions
   readonly #live = new Map<Connection, Live>()
   readonly #bySerial = new Map<string, Set<Connection>>()
-  #doomed: { readonly connection: Connection; readonly reason: CloseReason }[] = []
+  readonly #doomed: { readonly connection: Connection; readonly reason: CloseReason }[] = []
   #isClosing = false
 
   constructor(options: ConnectionsOptions) {
@@ -138,12 +138,18 @@ export class Connections<Connection extends Destroyable = Destroyable> {
   }
 
   #closeSome(): void {
-    const batch = this.#doomed.slice(0, batchSize)
-    this.#doomed = this.#doomed.slice(batchSize)
-    // Set before destroying: a connection's end may bring the next removal about.
+    // Said before destroying: a connection's end may bring the next removal about.
     this.#isClosing = true
-    for (const { connection, reason } of batch) connection.destroy(reason)
-    this.#isClosing = this.#doomed.length > 0
-    if (this.#isClosing) this.#options.yieldTurn(() => this.#closeSome())
+    try {
+      for (let count = 0; count < batchSize; count += 1) {
+        const next = this.#doomed.shift()
+        if (next === undefined) break
+        next.connection.destroy(next.reason)
+      }
+    } finally {
+      // One that throws keeps no other open.
+      this.#isClosing = this.#doomed.length > 0
+      if (this.#isClosing) this.#options.yieldTurn(() => this.#closeSome())
+    }
   }
 }
