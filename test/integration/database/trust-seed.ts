@@ -122,3 +122,20 @@ export async function minutesPass(fleet: FleetDatabase, minutes: number): Promis
   await fleet.sql(`update fleet.backends set ${earlier('enrolled_at')}`)
   await fleet.sql(`update fleet.enrolment_tokens set ${earlier('expires_at')}, ${earlier('alarmed_at')}`)
 }
+
+export const terminate = (fleet: FleetDatabase, id: string, agents: 'kill' | 'drain', reason = 'user') =>
+  call(fleet.pool, 'terminate_backend', [id, reason, agents, 'anna'])
+export const enable = (fleet: FleetDatabase, id: string) => call(fleet.pool, 'enable_backend', [id, 'anna'])
+export const remove = (fleet: FleetDatabase, id: string, force: boolean) =>
+  call(fleet.pool, 'delete_backend', [id, force, 'anna'])
+export const endHost = (fleet: FleetDatabase, id: string) => call(fleet.pool, 'end_host', [id, 1, 'gone'])
+
+/** A backend by hand with a host in the region and two free agents, connected with certificate `c1`. */
+export async function seedStatic(fleet: FleetDatabase): Promise<{ id: string; host: string }> {
+  await seedFleet(fleet)
+  const id = await byHand(fleet, region)
+  await issue(fleet, id, 'c1')
+  const host = (await open(fleet, 'c1'))[0]!['host_id'] as string
+  await fleet.seedAgents(host, 2)
+  return { id, host }
+}
