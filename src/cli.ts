@@ -8,6 +8,7 @@ import { parseCount, parseMs, parsePort, parseSeconds } from './cli/arguments.ts
 import { addBackendCommands } from './cli/backend-commands.ts'
 import { addCaCommands } from './cli/ca-commands.ts'
 import type { GraphqlOptions } from './cli/graphql.ts'
+import { addJoinCommand } from './cli/join-command.ts'
 import { packageVersion } from './cli/package-version.ts'
 import { printError } from './cli/print-error.ts'
 import { MusterError } from './model/errors.ts'
@@ -46,6 +47,7 @@ function createProgram(): Command {
     .action(async (options: { dir: string }) => {
       process.exitCode = await (await import('./cli/manager.ts')).manager(options.dir)
     })
+  addJoinCommand(program)
   program
     .command('graphql')
     .description('serve a Hasura project’s folder with Hasura’s API')

@@ -7,16 +7,19 @@
  *   pending key → request → answer → credentials replaced → pending key removed
  */
 import { createHash, createPrivateKey } from 'node:crypto'
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import { z } from 'zod'
 
+import type { FaultPoint } from '../lib/fault-points.ts'
+import { noFaults } from '../lib/fault-points.ts'
 import { MusterError } from '../model/errors.ts'
 import { hostFiles } from '../model/manager-spec.ts'
 import { keyPairAndCsr, requestFor } from '../trust/new-key.ts'
 import type { CheckedCredentials, Credentials } from './credentials.ts'
 import { checkCredentials } from './credentials.ts'
+import { writeWhole } from './write-whole.ts'
 
 const pem = z.string().min(1).max(65_536)
 const credentialsFile = z.object({ key: pem, certificate: pem, ca: pem, redeemed: z.string().optional() })
@@ -30,8 +33,10 @@ export interface HeldCredentials extends CheckedCredentials {
 export class CredentialsStore {
   readonly #credentialsPath: string
   readonly #pendingPath: string
+  readonly #fault: FaultPoint
 
-  constructor(directory: string) {
+  constructor(directory: string, fault: FaultPoint = noFaults) {
+    this.#fault = fault
     this.#credentialsPath = join(directory, hostFiles.credentials)
     this.#pendingPath = join(directory, hostFiles.pendingKey)
   }
@@ -57,6 +62,7 @@ export class CredentialsStore {
   /** Replaces whatever there is; from then on these count. */
   async write({ key, certificate, ca }: Credentials, redeemed?: string): Promise<void> {
     await writeWhole(this.#credentialsPath, JSON.stringify({ key, certificate, ca, redeemed }))
+    this.#fault('credentials.written')
     await this.forgetPendingKey()
   }
 
@@ -69,6 +75,7 @@ export class CredentialsStore {
     }
     const made = keyPairAndCsr()
     await writeWhole(this.#pendingPath, JSON.stringify({ key: made.privateKeyPem, purpose }))
+    this.#fault('pending-key.written')
     return { key: made.privateKeyPem, csr: made.csrPem }
   }
 
@@ -95,26 +102,6 @@ export async function readOwnFile(path: string): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
-  }
-}
-
-/** All or nothing, also when the power fails. */
-async function writeWhole(path: string, text: string): Promise<void> {
-  const draft = `${path}.new`
-  await rm(draft, { force: true })
-  const file = await open(draft, 'wx', 0o600)
-  try {
-    await file.writeFile(`${text}\n`)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(draft, path)
-  const directory = await open(dirname(path))
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
   }
 }
 

@@ -20,7 +20,7 @@ export type DaemonAccessOptions = Omit<HostIdentityOptions & RenewalOptions, 'st
 export function createDaemonAccess(options: DaemonAccessOptions): DaemonAccess {
   const { directory, spec, log } = options
   if (spec.caPins === undefined) return plainAccess
-  const store = new CredentialsStore(directory)
+  const store = new CredentialsStore(directory, options.fault)
   const identity = new HostIdentity({ ...options, store })
   const renewal = new Renewal({ ...options, store })
   return {

@@ -6,6 +6,7 @@
 import { join } from 'node:path'
 
 import type { Clock } from '../lib/clock.ts'
+import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
 import { hostFiles } from '../model/manager-spec.ts'
 import type { ManagerSpec } from '../model/manager-spec.ts'
@@ -21,6 +22,7 @@ export interface HostIdentityOptions {
   readonly store: CredentialsStore
   readonly clock: Clock
   readonly log: Logger
+  readonly fault: FaultPoint
 }
 
 export type Identification =
@@ -55,13 +57,14 @@ export class HostIdentity {
     held: HeldCredentials | undefined,
     signal: AbortSignal,
   ): Promise<Identification> {
-    const { spec, store, log } = this.#options
+    const { spec, store, log, fault } = this.#options
     const hash = hashOfToken(token)
     const { key, csr } = await store.pendingKey(`enrolment ${hash}`)
     const { fleetId, cloudId, address } = spec
     // The daemon's word on roots was taken over a connection that was checked.
     const pins = [...(spec.caPins ?? []), ...(held === undefined ? [] : pinsOf(held.ca))]
     const answer = await enrol(daemon, { fleetId, pins, token, cloudId, address, key, csr }, signal)
+    fault('enrolment.answered')
     if (answer.kind === 'unavailable') return { kind: 'unidentified', message: answer.message }
     if (answer.kind === 'unauthorized') return this.#tokenRefused(hash, held, answer.message)
     await store.write(answer.credentials, hash)

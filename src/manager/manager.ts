@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import type { BackoffOptions } from '../lib/backoff.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { FaultPoint } from '../lib/fault-points.ts'
+import { noFaults } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
 import { hostFiles } from '../model/manager-spec.ts'
 import type { ManagerSpec } from '../model/manager-spec.ts'
@@ -34,6 +36,8 @@ export interface ManagerOptions {
   readonly clock?: Clock
   readonly random?: () => number
   readonly timing?: Partial<ManagerTiming>
+  /** For crash tests. */
+  readonly fault?: FaultPoint
 }
 
 /** Milliseconds, where not said otherwise. */
@@ -119,6 +123,7 @@ class Manager {
 
   constructor(options: ManagerOptions, spec: ManagerSpec, hostKey: string) {
     const { directory, environment, log, clock = systemClock, random = Math.random } = options
+    const { fault = noFaults } = options
     const timing = { ...defaultTiming, ...options.timing }
     const { reconnect, knock, welcomeTimeoutMs, stopGraceMs } = timing
     this.#log = log
@@ -128,7 +133,7 @@ class Manager {
     const send = (message: FromManager): void => this.#connection.send(message)
     this.#access = createDaemonAccess({
       renewed: () => this.#connection.redial(),
-      ...{ directory, spec, clock, random, log, send },
+      ...{ directory, spec, clock, random, log, send, fault },
     })
     this.#connection = new DaemonConnection({
       addresses: () => readDaemonAddresses(directory, spec),

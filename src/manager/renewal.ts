@@ -6,6 +6,7 @@
 import { backoffMs } from '../lib/backoff.ts'
 import type { BackoffOptions } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { FromManager, Renewed } from '../muster-v1/messages.ts'
 import { renewAt } from '../trust/renewal.ts'
@@ -21,6 +22,7 @@ export interface RenewalOptions {
   readonly send: (message: FromManager) => void
   /** The new certificate counts: the stream is to be opened anew with it. */
   readonly renewed: () => void
+  readonly fault: FaultPoint
 }
 
 interface Asked {
@@ -48,10 +50,10 @@ export class Renewal {
     if (credentials.serial === this.#inUse?.serial) return
     const { clock, random } = this.#options
     const { notBefore, notAfter } = credentials
+    // A certificate that is old when it comes (a short life, a clock that is ahead) must not be renewed without a pause.
+    const soonest = this.#inUse === undefined ? 0 : clock.now() + (notAfter - clock.now()) / 4
     this.#inUse = credentials
     this.#failures = 0
-    // A certificate that is old when it comes (a short life, a clock that is ahead) must not be renewed without a pause.
-    const soonest = clock.now() + (notAfter - clock.now()) / 4
     this.#dueAt = Math.max(renewAt(notBefore, notAfter, random), soonest)
   }
 
@@ -71,6 +73,7 @@ export class Renewal {
     // Of an earlier stream, or said twice.
     if (asked === undefined || asked.serial !== this.#inUse?.serial) return
     this.#asked = undefined
+    this.#options.fault('renewal.answered')
     const fault = answer.error === '' ? await this.#take(asked, answer) : answer.error
     if (fault === undefined) return
     // A key that was refused would be refused again: it has its certificate, or may have none.

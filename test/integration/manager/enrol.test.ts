@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
+import { noFaults } from '../../../src/lib/fault-points.ts'
 import { silentLogger } from '../../../src/lib/logger.ts'
 import { CredentialsStore } from '../../../src/manager/credentials-store.ts'
 import type { Identification } from '../../../src/manager/host-identity.ts'
@@ -53,7 +54,7 @@ function identity(spec: Partial<ManagerSpec> = {}): HostIdentity {
     ...{ app: 'app', agentCommand: ['agent'], ...spec },
   }
   return new HostIdentity({
-    ...{ directory, spec: whole, clock, log: silentLogger },
+    ...{ directory, spec: whole, clock, log: silentLogger, fault: noFaults },
     store: new CredentialsStore(directory),
   })
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
+import { noFaults } from '../../../src/lib/fault-points.ts'
 import { silentLogger } from '../../../src/lib/logger.ts'
 import type { HeldCredentials } from '../../../src/manager/credentials-store.ts'
 import { CredentialsStore } from '../../../src/manager/credentials-store.ts'
@@ -48,7 +49,7 @@ afterEach(() => rm(directory, { recursive: true, force: true }))
 /** As a manager that has just connected has it. */
 function connected(credentials = first, kept: RenewalOptions['store'] = store): Renewal {
   const renewal = new Renewal({
-    ...{ store: kept, clock, random: () => 0.5, log: silentLogger },
+    ...{ store: kept, clock, random: () => 0.5, log: silentLogger, fault: noFaults },
     send: (message) => message.message === 'renew' && asked.push(message.renew.csr),
     renewed: () => (renewed += 1),
   })
