@@ -56,7 +56,8 @@ function toMusterError(error: unknown, url: string): MusterError {
     })
   }
   const { code, retryable, words } = faultOf(error.response)
-  return new MusterError(code, `${url} answers ${words}`, { cause: error, retryable })
+  // Not as the cause: its words are the whole request, variables and all, and a log would have them.
+  return new MusterError(code, `${url} answers ${words}`, { retryable })
 }
 
 function reasonOf(error: unknown): string {

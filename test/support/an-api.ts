@@ -36,9 +36,12 @@ export const asAdmin = { 'x-muster-admin-secret': adminSecret }
 export const hookSecret = 'a-hook-secret-of-at-least-32-characters'
 
 /** Finds nothing, whatever is asked of it. */
-const noBackends = new Proxy({} as Backends, {
-  get: () => () => Promise.reject(new MusterError('not-found', 'there is no such backend')),
-})
+const noBackends: unknown = new Proxy(
+  {},
+  {
+    get: () => () => Promise.reject(new MusterError('not-found', 'there is no such backend')),
+  },
+)
 
 export interface ApiFixture {
   readonly fleet: SmallFleet
@@ -85,7 +88,7 @@ export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
     view: fleet.view,
     assigner: fleet.assigner(),
     health,
-    backends: noBackends,
+    backends: noBackends as Backends,
     wake: (regionId, cause) => fleet.wakes.push(`${regionId} ${cause.kind}`),
     hint: () => true,
     clock: systemClock,

@@ -138,10 +138,13 @@ describe('body limits', () => {
       expect([status, json['code']], body.slice(0, 60)).toEqual([400, 'invalid-request'])
     }
     const hook = { 'x-muster-hook-secret': hookSecret, 'content-type': 'application/json' }
-    const event = `{"id":"deep","table":{"schema":"fleet","name":"hosts"},"event":{"op":"INSERT","data":{"new":{"id":"h1","x":${deep(10_000)}}}}}`
-    expect(
-      (await call({ method: 'POST', path: '/v1/hooks/hasura/event', headers: hook, body: event })).status,
-    ).toBe(200)
+    const post = async (event: string) =>
+      call({ method: 'POST', path: '/v1/hooks/hasura/event', headers: hook, body: event })
+    const event = (row: string) =>
+      `{"id":"deep","table":{"schema":"fleet","name":"hosts"},"event":{"op":"INSERT","data":{"new":${row}}}}`
+    // Not strict: what a Hasura adds is let pass, but not this.
+    expect((await post(event('{"id":"h1","__proto__":{"x":1}}'))).status).toBe(400)
+    expect((await post(event(`{"id":"h1","x":${deep(10_000)}}`))).status).toBe(200)
     expect(({} as Record<string, unknown>)['role']).toBeUndefined()
   })
 })
@@ -367,8 +370,8 @@ test('SSRF: nobody who asks chooses where the daemon goes: each source that dial
   const dials =
     /\bfetch\(|\b(?:https?|http2|tls|net)\)?\.(?:request|get|connect)\(|createRemoteJWKSet|new (?:WebSocket|GraphQLClient|pg\.\w+)\(|\bcreateConnection\(|from 'undici'|[^.]createClient\(|sentry\.init/
   const comments = /\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm
-  // The manager runs on hosts, where it dials the daemons that its spec names.
-  const found = ['src', 'host-handlers', 'scaling-algorithms'].flatMap((folder) =>
+  // The manager runs on hosts, where it dials the daemons that its spec names; a handler dials its provider.
+  const found = ['src', 'scaling-algorithms'].flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .map((name) => `${folder}/${name}`)
       .filter((path) => path.endsWith('.ts') && !path.startsWith('src/manager/'))
