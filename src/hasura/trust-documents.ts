@@ -1,21 +1,26 @@
 /** What the daemon asks of backends, certificates and the audit; `make check` holds them against the schema. */
 import { trustColumns as columns } from './trust-rows.ts'
 
-// The clock is the database's, as in its functions: "now" is read when the statement is carried out.
-const live = `revoked_at: {_is_null: true}, not_after: {_gt: "now"},
-  _and: [{_or: [{retires_at: {_is_null: true}}, {retires_at: {_gt: "now"}}]}],
+/**
+ * The clock is the database's, as in its functions. A variable, never a literal: an engine keeps a literal's statement
+ * prepared, with the moment at which it was.
+ */
+export const now = { now: 'now' } as const
+
+const live = `revoked_at: {_is_null: true}, not_after: {_gt: $now},
+  _and: [{_or: [{retires_at: {_is_null: true}}, {retires_at: {_gt: $now}}]}],
   backend: {status: {_in: ["ENABLED", "TERMINATING"]}}`
 
 export const trustDocuments = {
-  allowed: `query {
+  allowed: `query ($now: timestamptz!) {
     certificates: fleet_certificates(where: {${live}}, order_by: {serial: asc}) { ${columns.allowed} }
   }`,
-  allowedOf: `query ($serials: [String!]!, $backends: [String!]!) {
+  allowedOf: `query ($now: timestamptz!, $serials: [String!]!, $backends: [String!]!) {
     certificates: fleet_certificates(where: {${live}, _or: [{serial: {_in: $serials}}, {backend_id: {_in: $backends}}]},
       order_by: {serial: asc}) { ${columns.allowed} }
   }`,
-  revoked: `query {
-    certificates: fleet_certificates(where: {revoked_at: {_is_null: false}, not_after: {_gt: "now"}}, order_by: {serial: asc}) {
+  revoked: `query ($now: timestamptz!) {
+    certificates: fleet_certificates(where: {revoked_at: {_is_null: false}, not_after: {_gt: $now}}, order_by: {serial: asc}) {
       serial revoked_at revoke_reason
     }
   }`,

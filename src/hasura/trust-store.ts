@@ -7,7 +7,7 @@ import { callFunction, parse, timeText } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
 import { documents } from './documents.ts'
 import { hostRow, time } from './rows.ts'
-import { trustDocuments } from './trust-documents.ts'
+import { now, trustDocuments } from './trust-documents.ts'
 import { allowedRow, auditRow, backendRow, bytes, certificateRow, revokedRow } from './trust-rows.ts'
 
 const id = z.object({ id: z.string() })
@@ -48,14 +48,16 @@ export function createHasuraTrustStore(client: HasuraClient): TrustStore {
 function createAdmission(client: HasuraClient): Admission {
   return {
     readAllowed: async () =>
-      parse(someAllowed, await client.request(trustDocuments.allowed), 'fleet_certificates').certificates,
+      parse(someAllowed, await client.request(trustDocuments.allowed, now), 'fleet_certificates')
+        .certificates,
     readAllowedOf: async ({ serials, backendIds }) => {
       if (serials.length === 0 && backendIds.length === 0) return []
-      const answer = await client.request(trustDocuments.allowedOf, { serials, backends: backendIds })
+      const answer = await client.request(trustDocuments.allowedOf, { ...now, serials, backends: backendIds })
       return parse(someAllowed, answer, 'fleet_certificates').certificates
     },
     readRevoked: async () =>
-      parse(someRevoked, await client.request(trustDocuments.revoked), 'fleet_certificates').certificates,
+      parse(someRevoked, await client.request(trustDocuments.revoked, now), 'fleet_certificates')
+        .certificates,
 
     storeLaunchToken: async (token, fence) => {
       const args = {
