@@ -18,7 +18,7 @@ import { createKeySigner } from './signer.ts'
 export interface AuthorityFiles {
   /** The active issuing certificate, others that are trusted, roots. */
   readonly certificates: string
-  /** Encrypted keys of issuing certificates. */
+  /** Encrypted keys of issuing certificates, in the order in which they were made. */
   readonly keys: string
   /** The root's encrypted key; undefined when it is kept elsewhere. */
   readonly rootKey: string | undefined
@@ -75,11 +75,12 @@ export async function rotate(
   }
   const keys = keysOf(files.keys, passphrase)
   if (step === 'activate') {
-    const next = others.find((pem) => !isYounger(active, pem) && hasKey(pem, keys))
+    // Keys stand in the order in which they were made, whatever clocks said.
+    const next = others.find((pem) => keyOf(pem, keys) > keyOf(active, keys))
     if (next === undefined) throw refuse('no issuing certificate is prepared; do that first')
     return written([next, active, ...others.filter((pem) => pem !== next)])
   }
-  const key = keys.find((each) => new X509Certificate(active).checkPrivateKey(each))
+  const key = keys[keyOf(active, keys)]
   if (key === undefined) throw refuse('the active issuing certificate has no key')
   return written([active], encryptKey(key, passphrase, randomBytes))
 }
@@ -121,13 +122,10 @@ function keysOf(pem: string, passphrase: string): readonly KeyObject[] {
   return keys
 }
 
-function hasKey(pem: string, keys: readonly KeyObject[]): boolean {
+/** Which of the keys is a certificate's; -1: none. */
+function keyOf(pem: string, keys: readonly KeyObject[]): number {
   const certificate = new X509Certificate(pem)
-  return keys.some((key) => certificate.checkPrivateKey(key))
-}
-
-function isYounger(pem: string, than: string): boolean {
-  return new X509Certificate(pem).validFromDate > new X509Certificate(than).validFromDate
+  return keys.findIndex((key) => certificate.checkPrivateKey(key))
 }
 
 function refuse(why: string): MusterError {

@@ -33,6 +33,11 @@ afterEach(() => rmSync(join(directory, '..'), { recursive: true }))
 
 const own = (change: Partial<Parameters<typeof openOwnAuthority>[0]> = {}) =>
   openOwnAuthority({ directory, passphrase: caPassphrase, now, lifetimeS: 600, ...change })
+/** As a first start would have left it. */
+const made = async () => {
+  expect(await writeCaFiles(join(directory, '00001'), await authorityFiles(), now)).toBe(true)
+  return own()
+}
 const inFirst = (file: string) => join(directory, '00001', file)
 
 function startProgram() {
@@ -44,8 +49,8 @@ function startProgram() {
 
 describe('the built-in database’s authority', () => {
   it('is made on first start, for this user only, and found again', async () => {
-    const made = await own()
-    expect(await own()).toMatchObject({ pins: made.pins, chain: made.chain })
+    const first = await own()
+    expect(await own()).toMatchObject({ pins: first.pins, chain: first.chain })
     const modes = ['ca.pem', 'ca-key.pem', 'root-key.pem', '.'].map(
       (file) => statSync(inFirst(file)).mode & 0o777,
     )
@@ -57,7 +62,7 @@ describe('the built-in database’s authority', () => {
   })
 
   it('is refused when others may read a key, when its passphrase is another, when a file is gone', async () => {
-    await own()
+    await made()
     await expect(own({ passphrase: 'wrong' })).rejects.toMatchObject({
       code: 'authority-unusable',
       details: [expect.stringMatching(/ca-key\.pem: cannot be decrypted: the passphrase is another/)],
@@ -92,8 +97,7 @@ describe('the built-in database’s authority', () => {
       if (path !== undefined) await own()
       rmSync(join(directory, '00001'), { recursive: true, force: true })
     }
-    const made = await own()
-    expect(made.pins).toHaveLength(1)
+    expect((await made()).pins).toHaveLength(1)
     // What the kills have left is cleared away in time.
     await rotateOwn(directory, ['prepare'], caPassphrase, now + dayMs)
     expect(drafts()).toEqual([])
@@ -123,7 +127,7 @@ describe('the built-in database’s authority', () => {
 
 describe('the next issuing certificate', () => {
   it('follows by command, under the same pin, and the former is trusted until it is retired', async () => {
-    const before = await own()
+    const before = await made()
     expect(await rotateOwn(directory, ['prepare', 'activate'], caPassphrase, now)).toBe(
       join(directory, '00002'),
     )
@@ -138,7 +142,7 @@ describe('the next issuing certificate', () => {
   })
 
   it('follows by itself at a start within 90 days of the end', async () => {
-    const before = await own()
+    const before = await made()
     const { notAfter } = before.issuer
     expect((await own({ now: notAfter - 91 * dayMs })).issuer.name).toBe(before.issuer.name)
     const late = notAfter - 89 * dayMs
@@ -153,7 +157,7 @@ describe('the next issuing certificate', () => {
   })
 
   it('is made by one of two processes', async () => {
-    await own()
+    await made()
     const both = await Promise.allSettled(
       [1, 2].map(() => rotateOwn(directory, ['prepare', 'activate'], caPassphrase, now)),
     )

@@ -4,13 +4,14 @@ import { beforeAll, describe, expect, it } from 'vitest'
 
 import type { Authority } from '../../../src/trust/authority.ts'
 import { managersServerName } from '../../../src/trust/issue.ts'
+import type { AuthorityFiles } from '../../../src/trust/make-authority.ts'
 import { makeAuthority, rotate } from '../../../src/trust/make-authority.ts'
 import { keyPairAndCsr } from '../../../src/trust/new-key.ts'
 import { openAuthority } from '../../../src/trust/open-authority.ts'
 import { pemBlocks } from '../../../src/trust/pem.ts'
 import { pinOf } from '../../../src/trust/public-key.ts'
 import { serialOf } from '../../../src/trust/serial.ts'
-import { authorityFiles, caPassphrase } from '../../support/an-authority.ts'
+import { authorityFiles, caPassphrase, newAuthorityFiles } from '../../support/an-authority.ts'
 import { openssl } from '../../support/openssl.ts'
 
 const now = Date.now()
@@ -20,7 +21,9 @@ const host = { fleetId: 'fleet-1', backendId: 'h-1', now }
 let authority: Authority
 let certificates: string
 let keys: string
+let other: AuthorityFiles
 beforeAll(async () => {
+  other = await newAuthorityFiles()
   ;({ certificates, keys } = await authorityFiles())
   authority = open(certificates)
 })
@@ -165,7 +168,6 @@ describe('a change of the issuing certificate', () => {
 
   it('has two pins while the root is changed', async () => {
     const files = await authorityFiles()
-    const other = await makeAuthority(caPassphrase, now)
     const both = split(files.certificates)
     const next = split(other.certificates)
     const changing = open(next.issuing + both.issuing + next.root + both.root, other.keys + files.keys)
@@ -182,9 +184,16 @@ describe('a change of the issuing certificate', () => {
     await expect(rotate({ ...files, rootKey: undefined }, 'prepare', caPassphrase, now)).rejects.toThrow(
       '--root-key',
     )
-    await expect(rotate(files, 'activate', caPassphrase, now)).rejects.toThrow('do that first')
+    const activated = await rotate(
+      await rotate(files, 'prepare', caPassphrase, now),
+      'activate',
+      caPassphrase,
+      now,
+    )
+    for (const one of [files, activated]) {
+      await expect(rotate(one, 'activate', caPassphrase, now)).rejects.toThrow('do that first')
+    }
     await expect(rotate(files, 'prepare', 'wrong', now)).rejects.toThrow('cannot be decrypted')
-    const other = await makeAuthority(caPassphrase, now)
     await expect(rotate({ ...files, rootKey: other.rootKey }, 'prepare', caPassphrase, now)).rejects.toThrow(
       'another root',
     )
@@ -206,7 +215,6 @@ describe('an authority that is brought', () => {
 
   it('is said to be wrong in every respect at once', async () => {
     const { issuing, root } = split()
-    const other = await makeAuthority(caPassphrase, now)
     const leaf = (await authority.issueForHost({ csr: keyPairAndCsr().csrPem, ...host })).pem
     expect(faultsOf({ certificates: '', keys: '' })).toHaveLength(2)
     expect(faultsOf({ passphrase: 'wrong' })[0]).toMatch(/^MUSTER_CA_KEY: cannot be decrypted/)
@@ -227,8 +235,9 @@ describe('an authority that is brought', () => {
     expect(faultsOf({ keys: plain })[0]).toMatch(/not encrypted.*openssl pkcs8/)
   })
 
-  it('may have a key that openssl encrypted, and openssl reads ours', () => {
-    const plain = openssl(['pkey', '-in', '@key', '-passin', `pass:${caPassphrase}`], { key: keys })
+  it('may have a key that openssl encrypted, and openssl reads ours', async () => {
+    const ours = await makeAuthority(caPassphrase, now)
+    const plain = openssl(['pkey', '-in', '@key', '-passin', `pass:${caPassphrase}`], { key: ours.keys })
     const scrypt = openssl(
       ['pkcs8', '-topk8', '-scrypt', '-in', '@key', '-passout', `pass:${caPassphrase}`],
       { key: plain },
@@ -236,9 +245,10 @@ describe('an authority that is brought', () => {
     const pbkdf2 = openssl(['pkcs8', '-topk8', '-in', '@key', '-passout', `pass:${caPassphrase}`], {
       key: plain,
     })
-    expect(faultsOf({ keys: scrypt })).toEqual([])
-    expect(faultsOf({ keys: pbkdf2 })).toEqual([])
-    expect(openssl(['asn1parse', '-in', '@key'], { key: keys })).toMatch(
+    for (const key of [ours.keys, scrypt, pbkdf2]) {
+      expect(faultsOf({ certificates: ours.certificates, keys: key })).toEqual([])
+    }
+    expect(openssl(['asn1parse', '-in', '@key'], { key: ours.keys })).toMatch(
       /:PBES2\n[^]*:scrypt\n[^]*:aes-256-cbc\n/,
     )
   })
