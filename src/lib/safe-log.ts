@@ -28,6 +28,7 @@ const listedNames: ReadonlySet<string> = new Set([
     'serials',
     'spkiHash',
     'issuer',
+    'tokenId',
   ],
   ...[
     'user',
