@@ -71,7 +71,7 @@ export class HostIdentity {
     const credentials = await store.read()
     if (credentials === undefined) throw new MusterError('internal', 'the credentials are gone')
     const { backendId, serial, notAfter } = credentials
-    log.info({ backendId, serial, until: new Date(notAfter).toISOString() }, 'enrolled')
+    log.info({ backendId, serial, notAfter: new Date(notAfter).toISOString() }, 'enrolled')
     return { kind: 'identified', credentials }
   }
 
