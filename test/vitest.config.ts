@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 import { useTemporaryFolder } from './support/temporary-folder.ts'
 
 const root = new URL('..', import.meta.url).pathname
-const tests = { root, testTimeout: 60_000, hookTimeout: 60_000 }
+const tests = { root, testTimeout: 180_000, hookTimeout: 120_000 }
 
 useTemporaryFolder()
 

@@ -16,7 +16,7 @@ export interface EventuallyOptions {
  */
 export async function eventually<T>(
   look: () => T | Promise<T>,
-  { timeoutMs = 10_000, everyMs = 10, what = 'the condition' }: EventuallyOptions = {},
+  { timeoutMs = 30_000, everyMs = 10, what = 'the condition' }: EventuallyOptions = {},
 ): Promise<Exclude<T, false | undefined>> {
   const deadline = performance.now() + timeoutMs
   for (;;) {

@@ -26,10 +26,10 @@ describe('kill -9 of the daemon at random instants', () => {
       expect(await sessionOf(seat)).toBe(seat.session_id)
     }
     await daemon.setRegion({ target_free_agents: 4 })
-    await daemon.untilFree(4, 60_000)
+    await daemon.untilFree(4, 120_000)
     await expectNoneDoubledOrOrphaned(daemon)
     expect(await sessionOf(seat)).toBe(seat.session_id)
-  }, 240_000)
+  }, 900_000)
 })
 
 /** The same numbers for the same seed (mulberry32). */
