@@ -6,7 +6,7 @@ import { HostIdentity } from './host-identity.ts'
 import type { RenewalOptions } from './renewal.ts'
 import { Renewal } from './renewal.ts'
 import type { DaemonDoor } from './transport.ts'
-import { dialDaemon, dialPlainly } from './transport.ts'
+import { dialDaemon } from './transport.ts'
 
 export interface DaemonAccess {
   dial(address: string, signal: AbortSignal): Promise<DaemonDoor | Refused>
@@ -19,7 +19,6 @@ export type DaemonAccessOptions = Omit<HostIdentityOptions & RenewalOptions, 'st
 
 export function createDaemonAccess(options: DaemonAccessOptions): DaemonAccess {
   const { directory, spec, log } = options
-  if (spec.caPins === undefined) return plainAccess
   const store = new CredentialsStore(directory, options.fault)
   const identity = new HostIdentity({ ...options, store })
   const renewal = new Renewal({ ...options, store })
@@ -38,11 +37,4 @@ export function createDaemonAccess(options: DaemonAccessOptions): DaemonAccess {
       renewal.heard(renewed).catch((error: unknown) => log.error({ err: error }, 'new certificate not kept'))
     },
   }
-}
-
-const plainAccess: DaemonAccess = {
-  dial: (address) => Promise.resolve(dialPlainly(address)),
-  welcomed: () => undefined,
-  closed: () => undefined,
-  heard: () => undefined,
 }

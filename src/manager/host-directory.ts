@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 
@@ -16,8 +15,7 @@ const managerSpec: z.ZodType<ManagerSpec> = z.strictObject({
   tokenFile: z.string().min(1).optional(),
   caPins: z
     .array(z.string().regex(/^sha256\/[A-Za-z0-9_-]{43}$/, 'must be sha256/ and 43 characters'))
-    .min(1)
-    .optional(),
+    .min(1),
   agents: z.int().min(0).max(10_000),
   version: z.string(),
   daemons: z.array(z.string().min(1)),
@@ -51,15 +49,4 @@ export async function readDaemonAddresses(directory: string, spec: ManagerSpec):
     .map((line) => line.trim())
     .filter((line) => line !== '')
   return addresses.length > 0 ? addresses : spec.daemons
-}
-
-/** 32 random bytes in hex, made before the first Hello and kept: what the host is known by from then on. */
-export async function hostKeyOf(directory: string): Promise<string> {
-  const path = join(directory, hostFiles.hostKey)
-  const known = await readFile(path, 'utf8').catch(() => '')
-  if (/^[0-9a-f]{64}$/.test(known.trim())) return known.trim()
-  const key = randomBytes(32).toString('hex')
-  await writeFile(`${path}.new`, `${key}\n`, { mode: 0o600 })
-  await rename(`${path}.new`, path)
-  return key
 }

@@ -62,7 +62,7 @@ export class HostIdentity {
     const { key, csr } = await store.pendingKey(`enrolment ${hash}`)
     const { fleetId, cloudId, address } = spec
     // The daemon's word on roots was taken over a connection that was checked.
-    const pins = [...(spec.caPins ?? []), ...(held === undefined ? [] : pinsOf(held.ca))]
+    const pins = [...spec.caPins, ...(held === undefined ? [] : pinsOf(held.ca))]
     const answer = await enrol(daemon, { fleetId, pins, token, cloudId, address, key, csr }, signal)
     fault('enrolment.answered')
     if (answer.kind === 'unavailable') return { kind: 'unidentified', message: answer.message }

@@ -14,7 +14,7 @@ import type { DaemonAccess } from './daemon-access.ts'
 import { createDaemonAccess } from './daemon-access.ts'
 import { DaemonConnection } from './daemon-connection.ts'
 import type { DaemonWish } from './daemon-connection.ts'
-import { hostKeyOf, readDaemonAddresses, readManagerSpec } from './host-directory.ts'
+import { readDaemonAddresses, readManagerSpec } from './host-directory.ts'
 import { endLeftoverAgents, hostDirectoryVariable } from './leftover-agents.ts'
 import { lockMachine } from './machine-lock.ts'
 import { readPlatformInfo } from './platform-info.ts'
@@ -80,7 +80,7 @@ export async function runManager(options: ManagerOptions, signal: AbortSignal): 
     log.info({ directory }, 'another manager has this host')
     return 0
   }
-  return new Manager(options, spec, await keyOf(directory, spec)).run(signal)
+  return new Manager(options, spec).run(signal)
 }
 
 /** A machine that nobody launched outlives its managers: each starts where the one before left off. */
@@ -95,21 +95,15 @@ async function runJoined(options: ManagerOptions, spec: ManagerSpec, signal: Abo
     const ended = await endLeftoverAgents(directory)
     if (ended > 0) log.warn({ ended }, 'agents of an earlier manager were ended')
     const environment = { ...options.environment, [hostDirectoryVariable]: directory }
-    return await new Manager({ ...options, environment }, spec, await keyOf(directory, spec)).run(signal)
+    return await new Manager({ ...options, environment }, spec).run(signal)
   } finally {
     unlock()
   }
 }
 
-/** What a daemon without certificates knows the host by. */
-async function keyOf(directory: string, spec: ManagerSpec): Promise<string> {
-  return spec.caPins === undefined ? hostKeyOf(directory) : ''
-}
-
 class Manager {
   readonly #log: Logger
   readonly #spec: ManagerSpec
-  readonly #hostKey: string
   readonly #measurementFile: string
   readonly #seats: Seats
   readonly #access: DaemonAccess
@@ -121,14 +115,13 @@ class Manager {
   #isDraining = false
   #terminatedFor: string | undefined
 
-  constructor(options: ManagerOptions, spec: ManagerSpec, hostKey: string) {
+  constructor(options: ManagerOptions, spec: ManagerSpec) {
     const { directory, environment, log, clock = systemClock, random = Math.random } = options
     const { fault = noFaults } = options
     const timing = { ...defaultTiming, ...options.timing }
     const { reconnect, knock, welcomeTimeoutMs, stopGraceMs } = timing
     this.#log = log
     this.#spec = spec
-    this.#hostKey = hostKey
     this.#measurementFile = spec.measurementFile ?? join(directory, hostFiles.measurement)
     const send = (message: FromManager): void => this.#connection.send(message)
     this.#access = createDaemonAccess({
@@ -170,7 +163,8 @@ class Manager {
     this.#seats.start()
     const refused = await this.#connection.run(this.#hangUp.signal)
     if (refused !== undefined) {
-      this.#log.error({ hostId: this.#hostId, ...refused }, 'the daemon refuses this host')
+      const { code, message: reason } = refused
+      this.#log.error({ hostId: this.#hostId, code, reason }, 'the daemon refuses this host')
       this.#released.abort()
     }
     await stopped
@@ -183,12 +177,7 @@ class Manager {
 
   #hello(): Hello {
     return {
-      hostKey: this.#hostKey,
       hostId: this.#hostId,
-      launchId: this.#spec.launchId ?? '',
-      // Once welcomed the key is enough, and a secret that is not sent cannot be lost.
-      enrolmentToken: this.#hostKey !== '' && this.#hostId === '' ? (this.#spec.enrolmentToken ?? '') : '',
-      cloudId: this.#spec.cloudId,
       address: this.#spec.address,
       capacity: this.#seats.capacity,
       version: this.#spec.version,

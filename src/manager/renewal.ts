@@ -89,10 +89,8 @@ export class Renewal {
     if (typeof checked === 'string') return checked
     // The token that once let this host in stays used.
     await store.write(credentials, this.#inUse?.redeemed)
-    log.info(
-      { serial: checked.serial, until: new Date(checked.notAfter).toISOString() },
-      'certificate renewed',
-    )
+    const notAfter = new Date(checked.notAfter).toISOString()
+    log.info({ serial: checked.serial, notAfter }, 'certificate renewed')
     renewed()
     return undefined
   }
@@ -123,9 +121,9 @@ export class Renewal {
 
   #failed(reason: string): void {
     this.#later()
-    const next = new Date(this.#dueAt).toISOString()
-    const until = new Date(this.#inUse?.notAfter ?? 0).toISOString()
-    this.#options.log.warn({ reason, next, until }, 'certificate not renewed')
+    const notAfter = new Date(this.#inUse?.notAfter ?? 0).toISOString()
+    const waitMs = this.#dueAt - this.#options.clock.now()
+    this.#options.log.warn({ reason, notAfter, waitMs }, 'certificate not renewed')
   }
 
   #later(): void {

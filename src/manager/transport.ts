@@ -4,14 +4,12 @@ import { createSecureContext } from 'node:tls'
 import { credentials as grpcCredentials } from '@grpc/grpc-js'
 import type { ChannelCredentials, ClientOptions } from '@grpc/grpc-js'
 
-import { MusterError } from '../model/errors.ts'
 import { managersClient } from '../muster-v1/managers-service.ts'
 import type { DaemonStream } from '../muster-v1/managers-service.ts'
 import { managersServerName } from '../trust/issue.ts'
 import type { Credentials } from './credentials.ts'
 import { parseDaemonAddress } from './daemon-address.ts'
 import type { DaemonAddress } from './daemon-address.ts'
-import { isLoopback } from './loopback.ts'
 import { startForwarder } from './web-socket-forwarder.ts'
 
 /** One way to one daemon, for one stream. */
@@ -73,24 +71,6 @@ export async function dialDaemon(
       forwarder.close()
     },
   }
-}
-
-/**
- * Without TLS, for a daemon on this machine that knows none yet.
- * @throws MusterError `config-invalid` when the address is not of this machine.
- */
-export function dialPlainly(address: string): DaemonDoor {
-  const parsed = parseDaemonAddress(address)
-  if (parsed.kind !== 'tcp' || !isLoopback(parsed.host)) {
-    throw new MusterError(
-      'config-invalid',
-      `${address} is not a loopback address: plain text stays on the machine`,
-    )
-  }
-  return openDoor(targetOf(parsed), grpcCredentials.createInsecure(), channelOptions, (reason) => ({
-    reason,
-    isRefusal: false,
-  }))
 }
 
 function openDoor(

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 
+import { endLeftoverAgents } from '../../../src/manager/leftover-agents.ts'
 import type { AgentState } from '../../../src/muster-v1/messages.ts'
 import type { Authority } from '../../../src/trust/authority.ts'
 import { readRequest } from '../../../src/trust/certificate-request.ts'
@@ -44,6 +45,7 @@ afterEach(async () => {
     child.kill('SIGTERM')
     await exited
   }
+  await endLeftoverAgents(join(folder, 'machine'))
   daemon.stop()
   await rm(folder, { recursive: true, force: true })
 })

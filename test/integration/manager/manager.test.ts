@@ -2,19 +2,23 @@ import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { silentLogger } from '../../../src/lib/logger.ts'
 import { runManager } from '../../../src/manager/manager.ts'
 import type { ManagerTiming } from '../../../src/manager/manager.ts'
 import type { ManagerSpec } from '../../../src/model/manager-spec.ts'
 import type { AgentState } from '../../../src/muster-v1/messages.ts'
+import type { Authority } from '../../../src/trust/authority.ts'
 import { eventually } from '../../support/eventually.ts'
 import { FakeDaemon } from '../../support/fake-daemon.ts'
+import { anAuthority, FakeTrust } from '../../support/fake-trust.ts'
 
 const helloAgent = fileURLToPath(new URL('../../../examples/hello-agent/agent.ts', import.meta.url))
 
 let directory: string
+let authority: Authority
+let trust: FakeTrust
 let daemon: FakeDaemon
 let stopping: AbortController
 let exits: Promise<number>[]
@@ -24,7 +28,8 @@ async function run(spec: Partial<ManagerSpec> = {}, timing: Partial<ManagerTimin
     fleetId: 'fleet-1',
     launchId: 'launch-1',
     cloudId: 'local-1',
-    enrolmentToken: 'enrolment-secret',
+    enrolmentToken: 'good-token',
+    caPins: authority.pins,
     agents: 2,
     version: 'demo',
     daemons: [daemon.address],
@@ -66,9 +71,14 @@ async function occupy(agent: AgentState, sessionId: string): Promise<void> {
   await eventually(() => status(agent.agentId) === 'RUNNING')
 }
 
+beforeAll(async () => {
+  authority = await anAuthority()
+})
+
 beforeEach(async () => {
+  trust = new FakeTrust(authority)
   directory = await mkdtemp(join(tmpdir(), 'muster-manager-'))
-  daemon = await new FakeDaemon().start()
+  daemon = await new FakeDaemon(trust).start()
   stopping = new AbortController()
   exits = []
 })
@@ -85,18 +95,16 @@ describe('a manager', () => {
     await run()
     const agents = await waiting(2)
     const hello = daemon.hellos[0]!
+    expect(trust.enrolments).toMatchObject([
+      { token: 'good-token', cloud_id: 'local-1', address: '127.0.0.1' },
+    ])
     expect(hello).toMatchObject({
-      launchId: 'launch-1',
-      cloudId: 'local-1',
-      enrolmentToken: 'enrolment-secret',
       hostId: '',
       address: '127.0.0.1',
       capacity: 2,
       version: 'demo',
     })
-    expect(hello.hostKey).toMatch(/^[0-9a-f]{64}$/)
-    expect((await readFile(join(directory, 'host-key'), 'utf8')).trim()).toBe(hello.hostKey)
-    expect((await stat(join(directory, 'host-key'))).mode & 0o777).toBe(0o600)
+    expect((await stat(join(directory, 'credentials.json'))).mode & 0o777).toBe(0o600)
     for (const agent of agents) expect((await call(agent)).status).toBe(404)
     await eventually(() => daemon.capacities.includes(2), { what: 'a heartbeat' })
   })
@@ -181,9 +189,9 @@ describe('a manager', () => {
     const { port } = daemon
     daemon.stop()
     expect((await call(agent)).status).toBe(200)
-    daemon = await new FakeDaemon().start(port)
+    daemon = await new FakeDaemon(trust).start(port)
     await eventually(() => daemon.hellos.length === 1)
-    expect(daemon.hellos[0]).toMatchObject({ hostId: 'host-1', enrolmentToken: '' })
+    expect(daemon.hellos[0]).toMatchObject({ hostId: 'host-1' })
     expect(daemon.hellos[0]!.agents).toHaveLength(2)
     expect(daemon.hellos[0]!.agents).toContainEqual({ ...agent, status: 'RUNNING', sessionId: 's1' })
     expect((await call(agent)).status).toBe(200)
@@ -196,7 +204,7 @@ describe('a manager', () => {
     const { port } = daemon
     daemon.stop()
     expect((await call(agent, '/end', 'POST')).status).toBe(200)
-    daemon = await new FakeDaemon().start(port)
+    daemon = await new FakeDaemon(trust).start(port)
     await waiting(2)
     expect(daemon.agents.has(agent.agentId)).toBe(false)
   })
@@ -205,7 +213,7 @@ describe('a manager', () => {
     await run({ daemons: ['127.0.0.1:1'] })
     await writeFile(join(directory, 'daemon'), `\n  ${daemon.address}  \n`)
     await waiting(2)
-    const second = await new FakeDaemon().start()
+    const second = await new FakeDaemon(trust).start()
     await writeFile(join(directory, 'daemon'), `${daemon.address}\n${second.address}\n`)
     daemon.stop()
     await eventually(() => second.connected === 1)
@@ -229,7 +237,7 @@ describe('a manager', () => {
     const [agent] = (await waiting(2)) as [AgentState]
     const { port } = daemon
     daemon.stop()
-    daemon = new FakeDaemon()
+    daemon = new FakeDaemon(trust)
     daemon.refusal = { code: 'unauthorized', message: 'unknown key' }
     await daemon.start(port)
     expect(await exits[0]).toBe(1)
@@ -249,7 +257,7 @@ describe('a manager', () => {
     expect(daemon.agents.size).toBe(0)
     const { port } = daemon
     daemon.stop()
-    daemon = await new FakeDaemon().start(port)
+    daemon = await new FakeDaemon(trust).start(port)
     await eventually(() => daemon.drained >= 1, { what: 'Drained again' })
     daemon.say({ message: 'leave', leave: {} })
     expect(await exits[0]).toBe(0)
