@@ -51,7 +51,9 @@ describe('a token', () => {
     const none = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(`{"sub":"alice","iat":${seconds},"exp":${seconds + 60}}`).toString('base64url')}.`
     for (const token of [
       await aToken({}, { secret: 'another-secret-of-at-least-32-characters' }),
-      await aToken({}, { alg: 'HS512', secret: jwtSecret.repeat(2) }),
+      // The secret is right, and the algorithm is not the one that is configured.
+      await aToken({}, { alg: 'HS384' }),
+      await aToken({}, { alg: 'HS512' }),
       none,
       'a.b.c',
       '',
