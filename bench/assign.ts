@@ -3,6 +3,7 @@ import type { ManagersInput } from './programs/managers.ts'
 import type { ClaimsInput, SqlCallersInput } from './programs/sql-callers.ts'
 import type { BenchContext, Benchmark, Figure } from './support/benchmark.ts'
 import type { CrowdResult } from './support/callers.ts'
+import { certifyManagers } from './support/certificates.ts'
 import { jwtSecret, startBenchDaemon } from './support/daemon.ts'
 import type { BenchDatabase } from './support/database.ts'
 import { createBenchDatabase } from './support/database.ts'
@@ -64,11 +65,13 @@ async function measure(
   await bareRound('warm-up', warmUps)
   const before = await bareRound('before', calls)
 
+  const hostIds = Array.from({ length: hosts }, (_, index) => `${httpRegion}/h${index + 1}`)
+  const identities = await certifyManagers(database, hostIds)
   const daemon = await startBenchDaemon(database.url, context)
   closers.push(() => daemon.stop())
   const managers = await startCaller('managers', closers)
-  const shape = { regionId: httpRegion, hosts, agentsPerHost }
-  await managers.call('connect', { port: daemon.managerPort, ...shape } satisfies ManagersInput)
+  const whom = { port: daemon.managerPort, agentsPerHost, ...identities }
+  await managers.call('connect', whom satisfies ManagersInput)
   const round = (users: string, count: number): Promise<CrowdResult> => {
     const whom = { apiUrl: daemon.apiUrl, jwtSecret, callers, regionId: httpRegion }
     return assigns.call<CrowdResult>('assign', { ...whom, calls: count, users } satisfies AssignsInput)

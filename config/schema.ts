@@ -45,6 +45,10 @@ const origin = z
   .refine((text) => text === '*' || /^https?:\/\/(\*\.)?[a-z0-9.-]+(:\d{1,5})?$/i.test(text), {
     message: 'must be *, or origins such as https://app.example.com or https://*.example.com',
   })
+/** As a manager reads it (src/manager/daemon-address.ts), which cannot be asked here. */
+const isManagerAddress = (text: string): boolean =>
+  /^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]/]+):\d{1,5}$/.test(text) ||
+  (URL.canParse(text) && /^wss?:\/\/[^\s?#@]+\/v1\/managers$/.test(text))
 const cron = z.string().regex(/^(\S+\s+){4,5}\S+$/, 'must be a cron expression of five or six fields')
 
 /** One setting: the variable's name, what it means (for `muster check-config` and docs), and its schema. */
@@ -59,13 +63,25 @@ export const settings = {
     doc: 'when the embedded endpoint tells of changes: fast, at once, or hasura, by polls each second as a real Hasura',
     schema: z.enum(['fast', 'hasura']).default('fast'),
   },
-  MUSTER_MANAGER_PORT: { doc: "port for managers' gRPC streams", schema: port.default(7011) },
+  MUSTER_MANAGER_HOST: {
+    doc: "address the managers' port listens on; 0.0.0.0 for managers on other machines",
+    schema: z.string().min(1).default('127.0.0.1'),
+  },
+  MUSTER_MANAGER_PORT: { doc: "port for managers' gRPC streams, by mutual TLS", schema: port.default(7011) },
+  MUSTER_MANAGER_HANDSHAKES: {
+    doc: "TLS handshakes at once at the managers' door, a quarter of them from one address",
+    schema: z.coerce.number().int().min(8).max(10_000).default(512),
+  },
+  MUSTER_MANAGER_ACCEPT_RATE: {
+    doc: "connections that one address may open in a second at the managers' door",
+    schema: z.coerce.number().int().min(1).max(100_000).default(200),
+  },
   MUSTER_MANAGER_ADVERTISE: {
-    doc: 'host:port pairs that managers dial, comma-separated; the own managers’ port unless set',
+    doc: 'addresses that managers dial, comma-separated, each host:port or wss://host/v1/managers; the own managers’ port unless set',
     schema: z
       .string()
       .transform((text) => text.split(',').map((part) => part.trim()))
-      .pipe(z.array(z.string().regex(/^[^:\s]+:\d{1,5}$/, 'must be host:port')))
+      .pipe(z.array(z.string().refine(isManagerAddress, 'must be host:port or wss://host/v1/managers')))
       .optional(),
   },
   MUSTER_DATA_DIR: {

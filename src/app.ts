@@ -9,6 +9,7 @@ import type { Config, Environment } from '../config/load.ts'
 import { startApi } from './api/server.ts'
 import { createHasuraClient } from './hasura/client.ts'
 import { createHasuraStore } from './hasura/hasura-store.ts'
+import { createHasuraTrustStore } from './hasura/trust-store.ts'
 import { systemClock } from './lib/clock.ts'
 import type { ErrorReporter } from './lib/error-reporter.ts'
 import { killAt } from './lib/fault-points.ts'
@@ -52,9 +53,19 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
     adminSecret: config.adminSecret,
   })
   const store = createHasuraStore(client, () => clock.now())
+  const trustStore = createHasuraTrustStore(client)
   const fault = killAt(config.settings.MUSTER_FAULTS)
 
-  const daemon = createDaemon({ ...options, clock, health, client, store, fault, stopping: stopping.signal })
+  const daemon = createDaemon({
+    ...options,
+    clock,
+    health,
+    client,
+    store,
+    trustStore,
+    fault,
+    stopping: stopping.signal,
+  })
   const api = await startApi({
     host: config.settings.MUSTER_HTTP_HOST,
     port: config.settings.PORT,

@@ -1,32 +1,37 @@
 /** The managers of a whole region in one process: each has its own stream, and takes every session at once. */
 import { credentials } from '@grpc/grpc-js'
+import { createSecureContext } from 'node:tls'
 
 import { managersClient } from '../../src/muster-v1/managers-service.ts'
 import type { AgentState, FromDaemon, Received } from '../../src/muster-v1/messages.ts'
-import { hostKeyOf } from '../support/fleets.ts'
+import { managersServerName } from '../../src/trust/issue.ts'
+import type { Identities, ManagerIdentity } from '../support/certificates.ts'
 import { serve } from '../support/programs.ts'
 
-export interface ManagersInput {
+export interface ManagersInput extends Identities {
   readonly port: number
-  readonly regionId: string
-  readonly hosts: number
   readonly agentsPerHost: number
 }
 
 serve({
   /** Resolves once every manager is welcomed. */
   connect: async (input: ManagersInput) => {
-    await Promise.all(Array.from({ length: input.hosts }, (_, index) => connect(input, index + 1)))
+    await Promise.all(input.identities.map((identity) => connect(input, identity)))
   },
 })
 
-function connect({ port, regionId, agentsPerHost }: ManagersInput, index: number): Promise<void> {
-  const client = managersClient(`127.0.0.1:${port}`, credentials.createInsecure(), {
+function connect(
+  { port, fleetId, ca, agentsPerHost }: ManagersInput,
+  { backendId, key, certificate: cert }: ManagerIdentity,
+): Promise<void> {
+  const context = createSecureContext({ key, cert, ca, minVersion: 'TLSv1.3' })
+  const client = managersClient(`127.0.0.1:${port}`, credentials.createFromSecureContext(context), {
     'grpc.use_local_subchannel_pool': 1,
+    'grpc.ssl_target_name_override': managersServerName(fleetId),
   })
   const stream = client.connect()
   const agents = Array.from({ length: agentsPerHost }, (_, agent): AgentState => ({
-    agentId: `${regionId}/h${index}/a${agent + 1}`,
+    agentId: `${backendId}/a${agent + 1}`,
     status: 'WAITING',
     port: 4000,
     sessionId: '',
@@ -35,11 +40,7 @@ function connect({ port, regionId, agentsPerHost }: ManagersInput, index: number
   stream.write({
     message: 'hello',
     hello: {
-      hostKey: hostKeyOf(`${regionId}/h${index}`),
       hostId: '',
-      launchId: '',
-      enrolmentToken: '',
-      cloudId: '',
       address: '127.0.0.1',
       capacity: agentsPerHost,
       version: 'bench',

@@ -1,6 +1,4 @@
 /** Regions of any size, as rows. */
-import { createHash } from 'node:crypto'
-
 import type { BenchDatabase } from './database.ts'
 
 /** Nothing that a benchmark seeds may fall to a deadline while it runs. */
@@ -18,12 +16,7 @@ export interface FleetShape {
   readonly minHosts: number
 }
 
-/** The key of a seeded host's manager; the row bears its SHA-256. */
-export function hostKeyOf(hostId: string): string {
-  return createHash('sha256').update(hostId).digest('hex')
-}
-
-/** ACTIVE hosts `<region>/h<n>` of the ACTIVE image, their managers' keys known, with WAITING agents `<host>/a<n>`. */
+/** ACTIVE hosts `<region>/h<n>` of the ACTIVE image, with WAITING agents `<host>/a<n>`. */
 export async function seedFleet(database: BenchDatabase, shape: FleetShape): Promise<void> {
   const { regionId, provider, hosts, agentsPerHost, targetFreeAgents, minHosts } = shape
   await database.sql(
@@ -36,9 +29,8 @@ export async function seedFleet(database: BenchDatabase, shape: FleetShape): Pro
     [regionId],
   )
   await database.sql(
-    `insert into fleet.hosts (id, region_id, provider, image_id, version, address, capacity, status, manager_key_hash)
-     select $1 || '/h' || n, $1, $2, $1 || '/image', 'v1', '127.0.0.1', $4, 'ACTIVE',
-       encode(sha256(encode(sha256(($1 || '/h' || n)::bytea), 'hex')::bytea), 'hex')
+    `insert into fleet.hosts (id, region_id, provider, image_id, version, address, capacity, status)
+     select $1 || '/h' || n, $1, $2, $1 || '/image', 'v1', '127.0.0.1', $4, 'ACTIVE'
      from generate_series(1, $3::integer) n`,
     [regionId, provider, hosts, agentsPerHost],
   )

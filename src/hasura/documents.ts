@@ -41,9 +41,6 @@ export const documents = {
   host: `query ($id: String!) {
     host: fleet_hosts_by_pk(id: $id) { ${columns.hosts} agents(order_by: {id: asc}) { ${columns.agents} } }
   }`,
-  hostByKeyHash: `query ($hash: String!) {
-    hosts: fleet_hosts(where: {manager_key_hash: {_eq: $hash}, status: {_neq: "TERMINATED"}}, limit: 1) { ${columns.hosts} }
-  }`,
   decisions: `query ($where: fleet_decisions_bool_exp!, $limit: Int!) {
     decisions: fleet_decisions(where: $where, order_by: [{updated_at: desc}, {turn: desc}, {place: desc}], limit: $limit) {
       ${columns.decisions}
@@ -102,7 +99,6 @@ const functionColumns = {
   bind_launch: columns.hosts,
   end_host: 'id',
   prune: 'id',
-  enroll_host: columns.hosts,
   register_host: columns.hosts,
   report_agents: columns.agents,
   flush_heartbeats: 'id',

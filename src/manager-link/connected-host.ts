@@ -1,18 +1,16 @@
 import type { Host } from '../model/host.ts'
 import type { HostView } from '../model/snapshot.ts'
 import type { ManagerStream } from '../muster-v1/managers-service.ts'
-import type { FromManager, Hello, Received, Refused, SessionTaken } from '../muster-v1/messages.ts'
-import { mostAgents, unauthorized } from './admission.ts'
+import type { FromManager, Hello, Received, SessionTaken } from '../muster-v1/messages.ts'
+import { mostAgents } from './admission.ts'
 import { HostWriter } from './host-writer.ts'
 import { KnownAgents } from './known-agents.ts'
-import { endStream } from './manager-server.ts'
+import { endStream } from './grpc-server.ts'
+import { say } from './say.ts'
 import type { ManagerLinkOptions, SessionAnswer, SessionOffer } from './seams.ts'
 import { SessionOffers } from './session-offers.ts'
 import type { Wish } from './wishes.ts'
 import { leave, namesOf, startSession, stopAgent, wishesOf } from './wishes.ts'
-
-/** A manager that reads this slowly is cut off; it is told everything again when it returns. */
-const mostUnsent = 1000
 
 /**
  * One host with one stream. Two directions that meet only in the rows: what the manager says is merged and written,
@@ -22,6 +20,7 @@ export class ConnectedHost {
   readonly id: string
   readonly regionId: string
   readonly #options: ManagerLinkOptions
+  readonly #host: Host
   readonly #stream: ManagerStream
   readonly #agents = new KnownAgents()
   readonly #offers = new SessionOffers()
@@ -35,6 +34,7 @@ export class ConnectedHost {
 
   constructor(options: ManagerLinkOptions, host: Host, stream: ManagerStream, hello: Hello) {
     this.#options = options
+    this.#host = host
     this.#stream = stream
     this.id = host.id
     this.regionId = host.regionId
@@ -57,21 +57,15 @@ export class ConnectedHost {
   }
 
   /**
-   * Registers the host and tells all its agents; gives why it may not stay.
+   * Tells the mirror of the host, and the database of all its agents.
    * @throws MusterError as the store does
    */
-  async introduce(): Promise<Refused | undefined> {
-    const lives = await this.#writer.introduce(this.#address, this.#capacity)
-    return lives ? undefined : unauthorized('the host has ended')
+  async introduce(): Promise<void> {
+    await this.#writer.introduce(this.#host)
   }
 
-  /** After `introduce`: Welcome, then all that the rows ask. */
-  welcome(): void {
-    const { heartbeatMs } = this.#options
-    this.#send({
-      name: 'welcome',
-      message: { message: 'welcome', welcome: { hostId: this.id, heartbeatIntervalMs: heartbeatMs } },
-    })
+  /** After `introduce` and Welcome: all that the rows ask. */
+  welcomed(): void {
     this.look()
     this.#writer.wake()
   }
@@ -95,8 +89,7 @@ export class ConnectedHost {
       case 'drained':
         this.#options.wake(this.regionId, { kind: 'manager', what: 'drained' })
         break
-      case 'hello':
-      case undefined:
+      default:
         break
     }
   }
@@ -126,13 +119,6 @@ export class ConnectedHost {
     this.#isOpen = false
     this.#offers.refuseAll('the stream to the manager ended')
     await this.#writer.close()
-  }
-
-  /** Another stream of the same host has taken over, or the daemon goes. */
-  async cutOff(why: string): Promise<void> {
-    const closed = this.close()
-    endStream(this.#stream, 'UNAVAILABLE', why)
-    await closed
   }
 
   #heartbeat(capacity: number): void {
@@ -176,10 +162,6 @@ export class ConnectedHost {
   }
 
   #send({ message }: Wish): void {
-    if (!this.#isOpen || this.#stream.destroyed || this.#stream.writableEnded) return
-    this.#stream.write(message)
-    if (this.#stream.writableLength > mostUnsent) {
-      endStream(this.#stream, 'RESOURCE_EXHAUSTED', 'the manager does not read what it is told')
-    }
+    if (this.#isOpen) say(this.#stream, message)
   }
 }

@@ -1,18 +1,29 @@
-import type { ManagerLinkOptions } from './seams.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Logger } from '../lib/logger.ts'
 
 const flushMs = 60_000
 
+export interface HeartbeatsOptions {
+  /** Times, milliseconds since the epoch, by id. @throws MusterError as the store does */
+  readonly write: (beats: ReadonlyMap<string, number>, fence: number) => Promise<void>
+  /** Whether anybody will ask for this one again. */
+  readonly isKept: (id: string) => boolean
+  readonly fence: () => number | undefined
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
 /**
- * When each host was last heard: in memory, where the mirror looks, and written once a minute in one statement, for
+ * When each host, or backend, was last heard: in memory, where the mirror looks, and written once a minute in one statement, for
  * people and for the next daemon.
  */
 export class Heartbeats {
-  readonly #options: Pick<ManagerLinkOptions, 'store' | 'fence' | 'hostOf' | 'clock' | 'logger'>
+  readonly #options: HeartbeatsOptions
   readonly #lastHeard = new Map<string, number>()
   #unflushed = new Set<string>()
   #cancelTimer: () => void = () => undefined
 
-  constructor(options: Pick<ManagerLinkOptions, 'store' | 'fence' | 'hostOf' | 'clock' | 'logger'>) {
+  constructor(options: HeartbeatsOptions) {
     this.#options = options
   }
 
@@ -29,36 +40,34 @@ export class Heartbeats {
     this.#lastHeard.clear()
   }
 
-  heard(hostId: string): void {
-    this.#lastHeard.set(hostId, this.#options.clock.now())
-    this.#unflushed.add(hostId)
+  heard(id: string): void {
+    this.#lastHeard.set(id, this.#options.clock.now())
+    this.#unflushed.add(id)
   }
 
   /** Milliseconds since the epoch. */
-  lastHeard(hostId: string): number | undefined {
-    return this.#lastHeard.get(hostId)
+  lastHeard(id: string): number | undefined {
+    return this.#lastHeard.get(id)
   }
 
   async flush(): Promise<void> {
-    const { store, fence, hostOf, logger } = this.#options
+    const { write, isKept, fence, logger } = this.#options
     const number = fence()
-    const hostIds = this.#unflushed
-    if (number === undefined || hostIds.size === 0) return
+    const ids = this.#unflushed
+    if (number === undefined || ids.size === 0) return
     this.#unflushed = new Set()
     const beats = new Map<string, number>()
-    for (const hostId of hostIds) {
-      const at = this.#lastHeard.get(hostId)
-      if (at !== undefined) beats.set(hostId, at)
+    for (const id of ids) {
+      const at = this.#lastHeard.get(id)
+      if (at !== undefined) beats.set(id, at)
     }
     try {
-      await store.flushHeartbeats(beats, number)
+      await write(beats, number)
     } catch (error) {
       // Nothing is lost: what counts is in memory, and the next flush has it.
-      for (const hostId of hostIds) this.#unflushed.add(hostId)
-      logger.warn({ err: error, hosts: hostIds.size }, 'heartbeats not flushed')
+      for (const id of ids) this.#unflushed.add(id)
+      logger.warn({ err: error, count: ids.size }, 'heartbeats not flushed')
     }
-    for (const hostId of this.#lastHeard.keys()) {
-      if (hostOf(hostId) === undefined) this.#lastHeard.delete(hostId)
-    }
+    for (const id of this.#lastHeard.keys()) if (!isKept(id)) this.#lastHeard.delete(id)
   }
 }

@@ -40,14 +40,12 @@ export class HostWriter {
   }
 
   /**
-   * The first write, in the open: gives whether the host's row still lives.
+   * The first write, in the open: all the agents of the host, whose row is of this moment.
    * @throws MusterError as the store does
    */
-  async introduce(address: string, capacity: number): Promise<boolean> {
-    const host = await this.#register(address, capacity)
-    if (host === undefined) return false
+  async introduce(host: Host): Promise<void> {
+    this.#options.applyRows({ hosts: [host] })
     await this.#report()
-    return true
   }
 
   /** The host's capacity changed, or it is to come back from UNRESPONSIVE. */
@@ -99,10 +97,9 @@ export class HostWriter {
     }
   }
 
-  async #register(address: string, capacity: number): Promise<Host | undefined> {
+  async #register(address: string, capacity: number): Promise<void> {
     const host = await this.#options.store.registerHost(this.#hostId, address, capacity, this.#fence())
     if (host !== undefined) this.#options.applyRows({ hosts: [host] })
-    return host
   }
 
   async #report(): Promise<void> {

@@ -128,7 +128,9 @@ export class ManagerDoor {
     })
     tls.on('secureConnection', (socket) => this.#secured(socket))
     tls.on('tlsClientError', (error, socket) => {
-      this.#refusals.refused(this.#arrivals.getStore()?.address ?? '', `handshake: ${codeOf(error)}`)
+      const code = codeOf(error)
+      // Who left by himself was not refused; that is how a manager reads the chain before it enrols.
+      if (code !== 'ECONNRESET') this.#refusals.refused(socket.remoteAddress ?? '', `handshake: ${code}`)
       socket.destroy()
     })
     const grpc = startGrpcServer((stream) => this.#opened(stream))

@@ -29,10 +29,10 @@ export interface LaunchSpec extends LaunchParams {
   readonly launchId: string
   /** The cloud's idempotency token: launch id, attempt and a hash of the parameters. Hex, 64 characters. */
   readonly token: string
-  /** Redeemed by the hosts' managers for a key of their own; a secret. */
+  /** Redeemed by the hosts' managers for a certificate of their own; a secret. */
   readonly enrolmentToken: string
   /** `sha256/<base64url>` of each root's public key: which daemon the managers may tell the token to. */
-  readonly caPins?: readonly string[]
+  readonly caPins: readonly string[]
   /** Of the launch, from 1: it grows only after a definite refusal. */
   readonly attempt?: number
   /** Which of the region's offerings; left out where the provider has one kind of machine. */

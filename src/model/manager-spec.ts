@@ -12,7 +12,7 @@ export interface ManagerSpec {
   /** Where a token may be found besides; absolute. The file `token` beside the spec goes before it. */
   readonly tokenFile?: string | undefined
   /** `sha256/<base64url>` of each root's public key: who the daemon must be. */
-  readonly caPins?: readonly string[] | undefined
+  readonly caPins: readonly string[]
   /** Agents that the host keeps. */
   readonly agents: number
   /** Of the image that the host serves. */
@@ -36,7 +36,6 @@ export const hostFiles = {
   daemon: 'daemon',
   /** Made by the first manager, or by the provider that ends a host before it has one. */
   claim: 'claim',
-  hostKey: 'host-key',
   /** Key, certificate and roots of the manager. */
   credentials: 'credentials.json',
   /** The key for its next certificate. */

@@ -3,13 +3,8 @@
  * numbers, enum values as strings, and an empty string or 0 for what was not set (proto3 cannot tell the two apart).
  */
 export interface Hello {
-  /** 64 hex characters; the daemon keeps only its hash. */
-  readonly hostKey: string
-  /** Empty until the first Welcome. */
+  /** The host that it served last; empty until a Welcome named one. */
   readonly hostId: string
-  readonly launchId: string
-  readonly enrolmentToken: string
-  readonly cloudId: string
   /** Where users reach the agents: a name or an IP address, without a port. */
   readonly address: string
   /** Agents that the host keeps in all. */
@@ -47,6 +42,7 @@ export interface SessionTaken {
 }
 
 export interface Welcome {
+  /** Empty for a backend that serves nobody. */
   readonly hostId: string
   readonly heartbeatIntervalMs: number
 }

@@ -40,6 +40,8 @@ const databaseBackoff = { firstMs: 250, longestMs: 1_000, jitter: 0.2 }
 /** How often open actions are read, and read again when that failed, in milliseconds. */
 const lookEveryMs = 30_000
 const lookAgainMs = 1_000
+/** After a termination's end, its host's row is known to have ended within this, in milliseconds. */
+const rowsLagMs = 30_000
 
 export class ActionQueue {
   readonly #options: ActionQueueOptions
@@ -47,7 +49,10 @@ export class ActionQueue {
   #stopping = new AbortController()
   #lookNow = new AbortController()
   #looking: Promise<void> = Promise.resolve()
+  /** Hosts whose termination is under way, or ended when (by the clock): their rows may be a moment behind. */
+  readonly #terminations = new Map<string, number>()
   #isOpen = false
+  #isRead = false
 
   constructor(options: ActionQueueOptions) {
     this.#options = options
@@ -58,7 +63,15 @@ export class ActionQueue {
     return new Set(this.#underWay.keys())
   }
 
+  /** Whether something ends the host, or may do so as far as is known. */
+  isTerminationOpen(hostId: string): boolean {
+    if (!this.#isRead) return true
+    const until = this.#terminations.get(hostId)
+    return until !== undefined && this.#options.clock.now() < until
+  }
+
   start(): void {
+    this.#isRead = false
     this.#stopping = new AbortController()
     this.#isOpen = true
     this.#looking = this.#keepLooking(this.#stopping.signal)
@@ -83,10 +96,19 @@ export class ActionQueue {
 
   #enqueue(action: Action, isRepeat: boolean): void {
     if (!this.#isOpen || this.#underWay.has(action.id)) return
-    const run = this.#run(action, isRepeat, this.#stopping.signal).finally(() =>
-      this.#underWay.delete(action.id),
-    )
+    const hostId = action.kind === 'terminate' ? action.target : null
+    if (hostId !== null) this.#terminations.set(hostId, Infinity)
+    const run = this.#run(action, isRepeat, this.#stopping.signal).finally(() => {
+      this.#underWay.delete(action.id)
+      if (hostId !== null) this.#forgetTermination(hostId)
+    })
     this.#underWay.set(action.id, run)
+  }
+
+  #forgetTermination(hostId: string): void {
+    const now = this.#options.clock.now()
+    this.#terminations.set(hostId, now + rowsLagMs)
+    for (const [id, until] of this.#terminations) if (until <= now) this.#terminations.delete(id)
   }
 
   async #keepLooking(signal: AbortSignal): Promise<void> {
@@ -95,6 +117,7 @@ export class ActionQueue {
       this.#lookNow = new AbortController()
       try {
         for (const action of await store.readOpenActions()) this.#enqueue(action, true)
+        this.#isRead = true
         failures = 0
       } catch (error) {
         failures += 1

@@ -10,7 +10,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Action } from '../model/action.ts'
-import type { UpkeepDecision } from '../model/decision.ts'
+import type { TerminateDecision, UpkeepDecision } from '../model/decision.ts'
 import type { Cause } from '../model/event.ts'
 import type { Region } from '../model/region.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
@@ -19,6 +19,7 @@ import type { Mirror } from '../store/mirror.ts'
 import type { TurnPlan } from '../store/turn-plan.ts'
 import type { AlgorithmFault } from './plan-turn.ts'
 import { planTurn } from './plan-turn.ts'
+import { unendedHosts } from './unended-hosts.ts'
 
 export interface RegionPolicy {
   readonly algorithm: ScalingAlgorithm | AlgorithmFault
@@ -35,6 +36,8 @@ export interface TurnRunnerOptions {
   readonly isCurrent: () => boolean
   readonly policyOf: (region: Region) => Promise<RegionPolicy>
   readonly enqueue: (action: Action) => void
+  /** Whether something ends the host already. */
+  readonly isTerminationOpen: (hostId: string) => boolean
   /** Actions may have been stored without an answer that said so. */
   readonly resumeActions: () => void
   readonly wake: (regionId: string, cause: Cause) => void
@@ -86,7 +89,8 @@ async function runTurn(
 
   const startedAt = clock.now()
   const event = { regionId, causes }
-  const sweep = options.takeSweepFindings(regionId)
+  const unended = unendedHosts(snapshot, options.isTerminationOpen)
+  const sweep = [...unended, ...without(options.takeSweepFindings(regionId), unended)]
   const { plan, nextDeadline } = planTurn({ snapshot, event, sweep, ...policy })
   options.armTimer(regionId, nextDeadline)
   if (plan === undefined) return 'done'
@@ -126,6 +130,15 @@ async function runTurn(
     'turn',
   )
   return 'done'
+}
+
+/** What is decided of a host already, the sweep need not say again. */
+function without(
+  found: readonly UpkeepDecision[],
+  decided: readonly TerminateDecision[],
+): readonly UpkeepDecision[] {
+  const hostIds = new Set(decided.map(({ hostId }) => hostId))
+  return found.filter((decision) => !('hostId' in decision && hostIds.has(decision.hostId)))
 }
 
 function actionsOf(plan: TurnPlan, regionId: string, turn: number): readonly Action[] {

@@ -25,7 +25,6 @@ export interface FleetStore {
   readRegion(regionId: string): Promise<RegionRows | undefined>
   /** Rows by key, of whatever region. Ids that are not in the answer have no row. */
   readRows(ids: RowIds): Promise<Rows>
-  readHostByKeyHash(keyHash: string): Promise<Host | undefined>
   readOpenActions(): Promise<readonly Action[]>
 
   /** Gives the region's row with its new turn. */
@@ -58,7 +57,6 @@ export interface FleetStore {
   /** Gives the agents that became DYING: none when the user has no such session. */
   releaseSession(userId: string, sessionId: string): Promise<readonly Agent[]>
 
-  enrollHost(enrolment: Enrolment, fence: number): Promise<Host | undefined>
   registerHost(hostId: string, address: string, capacity: number, fence: number): Promise<Host | undefined>
   /** Gives the host's agents afterwards; undefined when the host has no row or the lease is not ours. */
   reportAgents(
@@ -142,13 +140,6 @@ export interface Session {
   readonly address: string | null
   readonly port: number | null
   readonly status: string
-}
-
-export interface Enrolment {
-  readonly launchId: string
-  readonly cloudId: string
-  readonly keyHash: string
-  readonly address: string
 }
 
 /** What a manager says of one agent. */

@@ -134,6 +134,11 @@ export class AllowList {
     return this.#clock.now() < rightEndsAt(found) ? found : 'expired'
   }
 
+  /** The serials of a backend's certificates that are in the list. */
+  of(backendId: string): readonly string[] {
+    return [...(this.#byBackend.get(backendId) ?? [])]
+  }
+
   /** What is known of a certificate, trusted or not. */
   get(serial: string): AllowedCertificate | undefined {
     return this.#bySerial.get(serial)

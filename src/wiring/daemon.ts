@@ -32,10 +32,14 @@ import { createTurnRunner } from '../reconcile/turn-runner.ts'
 import type { RowHint } from '../store/change-feed.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import { Mirror } from '../store/mirror.ts'
+import type { TrustStore } from '../store/trust-store.ts'
 import { createProviders } from './providers.ts'
+import { createTrust } from './trust.ts'
 
 /** At start, the managers' port may still be held for a moment by the daemon that went before. */
 const portPatienceMs = 3_000
+/** How long a TLS handshake may take, in milliseconds. */
+const handshakeMs = 10_000
 
 export interface DaemonOptions {
   readonly config: Config
@@ -48,6 +52,7 @@ export interface DaemonOptions {
   readonly health: Health
   readonly client: HasuraClient
   readonly store: FleetStore
+  readonly trustStore: TrustStore
   readonly fault: FaultPoint
   readonly stopping: AbortSignal
 }
@@ -82,8 +87,14 @@ export function createDaemon(options: DaemonOptions): Daemon {
     lastHeard: (hostId) => link.lastHeard(hostId),
     waitingUsers: (regionId) => assigner.waitingUsers(regionId),
   })
+  const trust = createTrust({ config, store: options.trustStore, clock, logger })
   const link: ManagerLink = new ManagerLink({
     store,
+    trust: options.trustStore,
+    authority: trust.authority,
+    allowList: trust.allowList,
+    rightsChanged: (of) => trust.rights.changed(of),
+    fleetId: () => fleetId,
     fence,
     view: mirror,
     hostOf: (hostId) => mirror.host(hostId),
@@ -92,10 +103,16 @@ export function createDaemon(options: DaemonOptions): Daemon {
       for (const regionId of mirror.apply(rows, asked)) wake(regionId, { kind: 'change', table: 'agents' })
     },
     wake,
-    fleetKey: config.fleetKey,
+    host: settings.MUSTER_MANAGER_HOST,
+    limits: {
+      handshakes: settings.MUSTER_MANAGER_HANDSHAKES,
+      acceptsPerSecond: settings.MUSTER_MANAGER_ACCEPT_RATE,
+      handshakeMs,
+    },
     heartbeatMs: settings.MUSTER_HEARTBEAT_S * 1000,
     clock,
     logger,
+    fault,
   })
   const assigner: Assigner = new Assigner({
     store,
@@ -126,10 +143,16 @@ export function createDaemon(options: DaemonOptions): Daemon {
     logger,
     executors: {
       launch: (action, signal) =>
-        createLaunchExecutor({ store, handlerOf, fence, fleetId, fleetKey: config.fleetKey, fault })(
-          action,
-          signal,
-        ),
+        createLaunchExecutor({
+          store,
+          trust: options.trustStore,
+          handlerOf,
+          fence,
+          fleetId,
+          caPins: () => trust.authority().pins,
+          tokenOf: trust.launchToken,
+          fault,
+        })(action, signal),
       terminate: createTerminateExecutor({
         store,
         handlerOf,
@@ -161,6 +184,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
       isCurrent: () => isCurrent,
       policyOf: (region) => policies.of(region),
       enqueue: (action) => queue.enqueue(action),
+      isTerminationOpen: (hostId) => queue.isTerminationOpen(hostId),
       resumeActions: () => queue.resume(),
       wake,
       armTimer: (regionId, at) => tasks.armTimer(regionId, at),
@@ -192,8 +216,11 @@ export function createDaemon(options: DaemonOptions): Daemon {
     logger,
     resyncMs: settings.MUSTER_RESYNC_S * 1000,
     wake,
+    trust: trust.rights,
     onHealth: (current, cause) => {
       isCurrent = current
+      // What is revoked now would not be heard: nobody new until all is read again.
+      if (!current) trust.allowList.distrust()
       health.set('database', current ? undefined : cause)
       if (!current) return
       health.set('start', undefined)
@@ -231,8 +258,10 @@ export function createDaemon(options: DaemonOptions): Daemon {
     hint: (rows) => follower.hint(rows),
     boot: async () => {
       health.set('lease', 'standby: another daemon is active')
+      await trust.open()
       fleetId = await untilUsable({ ...options, seedFile: config.seedFile })
       if (options.stopping.aborted) return
+      void trust.follow(options.stopping)
       assigner.start()
       follower.start()
       leadership.start()

@@ -16,12 +16,11 @@ import type { FakePort, FakeTrust } from './fake-trust.ts'
 import { startFakePort } from './fake-trust.ts'
 
 /**
- * The daemon's side of the wire, which remembers what managers said and says what the test wants; by mutual TLS where it is
- * given an authority.
+ * The daemon's side of the wire, by mutual TLS, which remembers what managers said and says what the test wants.
  */
 export class FakeDaemon {
   readonly #server = new Server()
-  readonly #trust: FakeTrust | undefined
+  readonly #trust: FakeTrust
   #wire: FakePort | undefined
   readonly #streams = new Set<ManagerStream>()
   readonly hellos: Hello[] = []
@@ -39,7 +38,7 @@ export class FakeDaemon {
   /** false: the stream is taken, and nothing is answered. */
   answers = true
 
-  constructor(trust?: FakeTrust) {
+  constructor(trust: FakeTrust) {
     this.#trust = trust
   }
 
@@ -47,19 +46,9 @@ export class FakeDaemon {
     this.#server.addService(managersService, {
       connect: (stream: ManagerStream) => this.#serve(stream),
     })
-    if (this.#trust !== undefined) {
-      const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
-      this.#wire = await startFakePort(this.#trust, (socket) => injector.injectConnection(socket), port)
-      this.port = this.#wire.port
-      return this
-    }
-    this.port = await new Promise<number>((resolve, reject) => {
-      const credentials = ServerCredentials.createInsecure()
-      this.#server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) => {
-        if (error === null) resolve(bound)
-        else reject(error)
-      })
-    })
+    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+    this.#wire = await startFakePort(this.#trust, (socket) => injector.injectConnection(socket), port)
+    this.port = this.#wire.port
     return this
   }
 
@@ -68,9 +57,9 @@ export class FakeDaemon {
     this.#server.forceShutdown()
   }
 
-  /** With an authority, while it is started. */
+  /** While it is started. */
   get wire(): FakePort {
-    if (this.#wire === undefined) throw new Error('it has no authority, or is not started')
+    if (this.#wire === undefined) throw new Error('it is not started')
     return this.#wire
   }
 
@@ -132,7 +121,7 @@ export class FakeDaemon {
         break
       case 'renew':
         void this.#trust
-          ?.renew(message.renew.csr)
+          .renew(message.renew.csr)
           .then((renewed) => stream.write({ message: 'renewed', renewed }))
         break
       case 'info':

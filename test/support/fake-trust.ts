@@ -41,6 +41,10 @@ export class FakeTrust {
   /** Serials of the streams, in order. */
   readonly connections: string[] = []
   readonly issued: IssuedCertificate[] = []
+  /** Whose daemon it is. */
+  readonly fleetId: string
+  /** Whatever token is brought is good, for any key. */
+  takesAnyToken = false
   /** Tokens that are good; each is bound to the first key that it comes with. */
   readonly tokens = new Map<string, string | undefined>([['good-token', undefined]])
   /** So many answers are lost, of enrolments that were carried out. */
@@ -51,8 +55,9 @@ export class FakeTrust {
   lifetimeS: number | undefined
   now: () => number = Date.now
 
-  constructor(authority: Authority) {
+  constructor(authority: Authority, ofFleet = fleetId) {
     this.authority = authority
+    this.fleetId = ofFleet
   }
 
   async issue(csr: string): Promise<IssuedCertificate> {
@@ -61,7 +66,7 @@ export class FakeTrust {
     if (known !== undefined) return known
     const lifetime = this.lifetimeS === undefined ? {} : { lifetimeS: this.lifetimeS }
     const made = await this.authority.issueForHost({
-      ...{ csr, fleetId, backendId: 'backend-1', now: this.now() },
+      ...{ csr, fleetId: this.fleetId, backendId: 'backend-1', now: this.now() },
       ...lifetime,
     })
     this.issued.push(made)
@@ -82,7 +87,8 @@ export class FakeTrust {
       return { status: 503, body: { code: 'unavailable', detail: 'standing by' } }
     }
     const key = readRequest(body.csr).spkiHash
-    const isGood = this.tokens.has(body.token) && (this.tokens.get(body.token) ?? key) === key
+    const isGood =
+      this.takesAnyToken || (this.tokens.has(body.token) && (this.tokens.get(body.token) ?? key) === key)
     if (!isGood) return { status: 403, body: { code: 'forbidden', detail: 'this token lets nobody enrol' } }
     this.tokens.set(body.token, key)
     const { pem, chainPem, notAfter } = await this.issue(body.csr)
@@ -114,7 +120,7 @@ export async function startFakePort(
   port = 0,
 ): Promise<FakePort> {
   const { certPem, keyPem } = await trust.authority.issueServer({
-    names: [managersServerName(fleetId)],
+    names: [managersServerName(trust.fleetId)],
     now: Date.now(),
   })
   const http = createHttpServer((request, response) => void answer(trust, request, response))

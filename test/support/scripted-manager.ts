@@ -1,9 +1,11 @@
 import { credentials } from '@grpc/grpc-js'
-import { createHash, randomBytes } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
 
-import { enrolmentToken } from '../../src/lib/enrolment-token.ts'
 import { managersClient } from '../../src/muster-v1/managers-service.ts'
 import type { AgentState, FromDaemon, FromManager, Hello, Received } from '../../src/muster-v1/messages.ts'
+import { managersServerName } from '../../src/trust/issue.ts'
+import type { ClientCertificate } from './client-certificates.ts'
+import { testFleetId } from './client-certificates.ts'
 import { eventually } from './eventually.ts'
 
 type Kind = FromDaemon['message']
@@ -22,9 +24,12 @@ export interface ScriptedManager {
   close(): void
 }
 
-export function dialDaemon(port: number): ScriptedManager {
-  const client = managersClient(`127.0.0.1:${port}`, credentials.createInsecure(), {
+export function dialDaemon(port: number, identity: ClientCertificate): ScriptedManager {
+  const { key, certificate, ca } = identity
+  const context = createSecureContext({ key, cert: certificate, ca, minVersion: 'TLSv1.3' })
+  const client = managersClient(`127.0.0.1:${port}`, credentials.createFromSecureContext(context), {
     'grpc.use_local_subchannel_pool': 1,
+    'grpc.ssl_target_name_override': managersServerName(testFleetId),
   })
   const stream = client.connect()
   const heard: FromDaemon[] = []
@@ -51,36 +56,13 @@ export function dialDaemon(port: number): ScriptedManager {
   }
 }
 
-export function aHello(changes: Partial<Hello> & { readonly fleetKey?: string } = {}): FromManager & {
-  readonly message: 'hello'
-} {
-  const { fleetKey, ...rest } = changes
-  const token = fleetKey === undefined ? '' : enrolmentToken(fleetKey, rest.launchId ?? '', 1)
+export function aHello(changes: Partial<Hello> = {}): FromManager & { readonly message: 'hello' } {
   return {
     message: 'hello',
-    hello: {
-      hostKey: aHostKey(),
-      hostId: '',
-      launchId: '',
-      enrolmentToken: token,
-      cloudId: '',
-      address: '127.0.0.1',
-      capacity: 2,
-      version: 'test',
-      agents: [],
-      ...rest,
-    },
+    hello: { hostId: '', address: '127.0.0.1', capacity: 2, version: 'test', agents: [], ...changes },
   }
 }
 
 export function anAgentState(changes: Partial<AgentState> & { readonly agentId: string }): AgentState {
   return { status: 'WAITING', port: 4000, sessionId: '', app: 'default', ...changes }
-}
-
-export function aHostKey(): string {
-  return randomBytes(32).toString('hex')
-}
-
-export function hashOf(hostKey: string): string {
-  return createHash('sha256').update(hostKey).digest('hex')
 }

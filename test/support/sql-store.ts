@@ -5,13 +5,7 @@ import type { FleetDatabase } from './fleet-database.ts'
 
 type LinkStore = Pick<
   FleetStore,
-  | 'readHostByKeyHash'
-  | 'enrollHost'
-  | 'registerHost'
-  | 'reportAgents'
-  | 'flushHeartbeats'
-  | 'readHost'
-  | 'readRegion'
+  'registerHost' | 'reportAgents' | 'flushHeartbeats' | 'readHost' | 'readRegion'
 >
 
 /** What the managers' streams need of a store, in plain SQL, with a switch that takes the database away. */
@@ -21,19 +15,6 @@ export class SqlStore implements LinkStore {
 
   constructor(fleet: FleetDatabase) {
     this.#fleet = fleet
-  }
-
-  async readHostByKeyHash(keyHash: string) {
-    const where = `from fleet.hosts r where r.manager_key_hash = $1 and r.status <> 'TERMINATED'`
-    return (await this.#hosts(where, [keyHash]))[0]
-  }
-
-  async enrollHost(
-    { launchId, cloudId, keyHash, address }: Parameters<FleetStore['enrollHost']>[0],
-    fence: number,
-  ) {
-    const args = [launchId, cloudId, keyHash, address, fence]
-    return (await this.#hosts('from fleet.enroll_host($1, $2, $3, $4, $5) r', args))[0]
   }
 
   async registerHost(hostId: string, address: string, capacity: number, fence: number) {

@@ -1,23 +1,32 @@
 import { createHash } from 'node:crypto'
 
 import type { FaultPoint } from '../../lib/fault-points.ts'
-import { enrolmentToken } from '../../lib/enrolment-token.ts'
 import type { HostHandler } from '../../model/host-handler.ts'
 import { LaunchError } from '../../model/host-handler.ts'
 import type { FleetStore, LaunchOutcome } from '../../store/fleet-store.ts'
+import type { TrustStore } from '../../store/trust-store.ts'
 import type { ActionOf, AttemptResult } from '../action-queue.ts'
 
 export interface LaunchDependencies {
   readonly store: Pick<FleetStore, 'finishLaunch'>
   readonly handlerOf: (regionId: string) => Promise<HostHandler>
   readonly fence: () => number | undefined
+  readonly trust: Pick<TrustStore, 'storeLaunchToken'>
   readonly fleetId: string
-  readonly fleetKey: string
+  /** Of each root that the daemons' certificates may chain to. */
+  readonly caPins: () => readonly string[]
+  /** The enrolment token of one attempt of a launch; the same one at each call. */
+  readonly tokenOf: (
+    launchId: string,
+    attempt: number,
+  ) => { readonly text: string; readonly id: string; readonly secretHash: string }
   readonly fault: FaultPoint
 }
 
 /** A refusal that is final ends the launch; it never grows within one action, so the attempt in both tokens is 1. */
 const attempt = 1
+/** How long the hosts of a launch may enrol, in seconds from the last time that it was asked for. */
+const tokenLifetimeS = 15 * 60
 
 /**
  * Ask the provider for the hosts of a launch. The request is the stored one and its token follows from it, so a repeat
@@ -53,11 +62,18 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
 }
 
 async function callProvider(
-  { fleetId, fleetKey }: LaunchDependencies,
+  { trust, fence, fleetId, caPins, tokenOf, fault }: LaunchDependencies,
   handler: HostHandler,
   action: ActionOf<'launch'>,
   signal: AbortSignal,
 ): Promise<LaunchOutcome | { readonly retry: { readonly code: string; readonly message: string } }> {
+  const { text, id, secretHash } = tokenOf(action.id, attempt)
+  const token = { launchId: action.id, id, secretHash, uses: action.params.count, lifetimeS: tokenLifetimeS }
+  // Before the machines, which dial as soon as they run. A repeat stores nothing but a later end.
+  if (!(await trust.storeLaunchToken(token, fence() ?? 0))) {
+    return { retry: { code: 'standby', message: 'the lease was lost meanwhile' } }
+  }
+  fault('launch.after-token')
   try {
     const result = await handler.launch(
       {
@@ -66,7 +82,9 @@ async function callProvider(
         regionId: action.regionId,
         launchId: action.id,
         token: idempotencyToken(fleetId, action),
-        enrolmentToken: enrolmentToken(fleetKey, action.id, attempt),
+        enrolmentToken: text,
+        caPins: caPins(),
+        attempt,
       },
       signal,
     )

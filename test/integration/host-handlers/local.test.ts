@@ -6,21 +6,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { createHandler, stopAllHosts } from '../../../host-handlers/local/handler.ts'
 import { findHostProcesses } from '../../../host-handlers/local/host-processes.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 import type { HostHandler } from '../../../src/model/host-handler.ts'
+import type { Authority } from '../../../src/trust/authority.ts'
 import { aHandlerContext } from '../../support/a-handler-context.ts'
 import { eventually } from '../../support/eventually.ts'
 import { FakeDaemon } from '../../support/fake-daemon.ts'
+import { anAuthority, FakeTrust } from '../../support/fake-trust.ts'
 import {
   aLaunchSpec,
   describeHandlerContract,
   listHosts,
   terminateAll,
-} from '../../support/handler-contract.ts'
+} from '../../host-handlers/contract.ts'
 import { TestClock } from '../../support/test-clock.ts'
 
 const managerProgram = fileURLToPath(new URL('../../support/manager-program.ts', import.meta.url))
@@ -74,9 +76,12 @@ const quiet = { agent_command: ['/bin/true'] }
 
 describe('local hosts', () => {
   let dataDirectory: string
+  let authority: Authority
+  let trust: FakeTrust
   let daemon: FakeDaemon
   const fleetId = `fleet-${randomUUID()}`
-  const spec = (overrides = {}) => aLaunchSpec({ fleetId, agentsPerHost: 2, ...overrides })
+  const spec = (overrides = {}) =>
+    aLaunchSpec({ fleetId, caPins: authority.pins, agentsPerHost: 2, ...overrides })
   const open = (overrides = {}) =>
     createHandler(
       aHandlerContext({
@@ -90,9 +95,15 @@ describe('local hosts', () => {
       }),
     )
 
+  beforeAll(async () => {
+    authority = await anAuthority()
+  })
+
   beforeEach(async () => {
     dataDirectory = await mkdtemp(join(tmpdir(), 'muster-local-'))
-    daemon = await new FakeDaemon().start()
+    trust = new FakeTrust(authority, fleetId)
+    trust.takesAnyToken = true
+    daemon = await new FakeDaemon(trust).start()
   })
 
   afterEach(async () => {
@@ -105,8 +116,8 @@ describe('local hosts', () => {
     const began = performance.now()
     const { cloudIds } = await handler.launch(spec(), signal)
     await eventually(() => daemon.reports.filter((agent) => agent.status === 'WAITING').length === 4)
-    expect(performance.now() - began).toBeLessThan(5000)
-    expect(daemon.hellos.map((hello) => hello.cloudId).sort()).toEqual([...cloudIds].sort())
+    expect(performance.now() - began).toBeLessThan(10_000)
+    expect(trust.enrolments.map((one) => one.cloud_id).sort()).toEqual([...cloudIds].sort())
     expect(await processesBelow(dataDirectory)).toHaveLength(6)
     await terminateAll(handler, cloudIds)
     expect(await processesBelow(dataDirectory)).toEqual([])
@@ -169,7 +180,7 @@ describe('local hosts', () => {
     await handler.launch(spec({ count: 1 }), signal)
     await eventually(() => daemon.connected === 1)
     daemon.stop()
-    daemon = await new FakeDaemon().start()
+    daemon = await new FakeDaemon(trust).start()
     await listHosts(handler)
     await eventually(() => daemon.withStatus('WAITING').length === 2)
   })
@@ -242,7 +253,7 @@ describe('local hosts', () => {
       await eventually(() => daemon.connected === 2 && daemon.reports.length >= 2)
       // A doubled manager would leave by itself; none may be left, and none may have said Hello.
       await eventually(async () => (await managersBelow(dataDirectory)).length === 2)
-      expect(new Set(daemon.hellos.map((hello) => hello.hostKey)).size).toBe(2)
+      expect(new Set(trust.connections).size).toBe(2)
       expect((await listHosts(handler)).map((host) => host.cloudId).sort()).toEqual([...cloudIds].sort())
     },
   )

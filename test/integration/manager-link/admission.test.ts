@@ -5,9 +5,9 @@ import { eventually } from '../../support/eventually.ts'
 import type { FleetDatabase } from '../../support/fleet-database.ts'
 import { fleetDatabase } from '../../support/fleet-database.ts'
 import { describeOnPostgres } from '../../support/fresh-database.ts'
-import { aHello, aHostKey, anAgentState, hashOf } from '../../support/scripted-manager.ts'
+import { aHello, anAgentState } from '../../support/scripted-manager.ts'
 import type { LinkedFleet } from './linked-fleet.ts'
-import { fleetKey, linkedFleet } from './linked-fleet.ts'
+import { linkedFleet } from './linked-fleet.ts'
 
 describeOnPostgres('managers dial in', () => {
   let fleet: FleetDatabase
@@ -22,105 +22,105 @@ describeOnPostgres('managers dial in', () => {
   })
   afterEach(async () => {
     await linked.stop()
+    await fleet.sql('delete from fleet.backends')
     await fleet.sql('delete from fleet.hosts')
   })
   afterAll(() => fleet.close())
 
-  const launched = { status: 'LAUNCHING', launch_id: 'L1', address: null }
-  const ofLaunch = { launchId: 'L1', fleetKey }
+  const backend = async (id: string) =>
+    (await fleet.sql('select * from fleet.backends where id = $1', [id]))[0]!
 
-  it('a launch token enrols a host once, and from then on its key is enough', async () => {
-    await fleet.seedHosts(['h1'], launched)
-    const hostKey = aHostKey()
-    const first = linked.dial()
-    first.say(aHello({ ...ofLaunch, hostKey, cloudId: 'm1', agents: [anAgentState({ agentId: 'a1' })] }))
+  it('a certificate is enough, and its backend is connected while the stream lasts', async () => {
+    const identity = await linked.seedHost('h1', { status: 'PRE_CONNECTION' })
+    const first = linked.dial(identity)
+    first.say(aHello({ agents: [anAgentState({ agentId: 'a1' })] }))
     expect((await first.hears('welcome')).welcome).toEqual({ hostId: 'h1', heartbeatIntervalMs: 1_000 })
-    const [row] = await fleet.sql('select * from fleet.hosts')
-    expect(row).toMatchObject({ status: 'ACTIVE', cloud_id: 'm1', manager_key_hash: hashOf(hostKey) })
+    expect(await linked.hostStatus('h1')).toBe('ACTIVE')
     expect(await linked.agentStatus('a1')).toBe('WAITING')
     expect(linked.mirror.host('h1')).toMatchObject({ status: 'ACTIVE', waitingAgents: 1 })
     expect(linked.wakes).toContainEqual({ kind: 'manager', what: 'connected' })
+    expect(await backend('h1')).toMatchObject({ connected_serial: identity.serial, address: '127.0.0.1' })
     first.close()
     await eventually(() => !linked.link.isConnected('h1'))
     expect(linked.wakes).toContainEqual({ kind: 'manager', what: 'disconnected' })
+    await eventually(async () => (await backend('h1'))['connected_at'] === null)
 
-    await linked.connect(hostKey, { hostId: 'h1' })
+    await linked.connect(identity, { hostId: 'h1' })
     expect(linked.link.isConnected('h1')).toBe(true)
     // What the second Hello did not list is gone.
     expect(await linked.agentStatus('a1')).toBeUndefined()
     expect(linked.mirror.host('h1')?.agents).toEqual([])
   })
 
+  it('a backend that nobody launched is connected without a host, and gets one where it has a region', async () => {
+    const lone = await linked.connect(await linked.certify('lone'), { capacity: 0 })
+    expect((await lone.hears('welcome')).welcome.hostId).toBe('')
+    expect(await backend('lone')).toMatchObject({ host_id: null })
+    lone.say({ message: 'report', report: { agents: [anAgentState({ agentId: 'nowhere' })] } })
+
+    await fleet.seedRegion('static/here')
+    await fleet.sql(
+      `insert into fleet.backends (id, name, region_id) values ('static', 'static', 'static/here')`,
+    )
+    const served = await linked.connect(await linked.certify('static'), {
+      agents: [anAgentState({ agentId: 's1' })],
+    })
+    const { hostId } = (await served.hears('welcome')).welcome
+    expect(await linked.hostStatus(hostId)).toBe('ACTIVE')
+    expect(await linked.agentStatus('s1')).toBe('WAITING')
+    expect(await linked.agentStatus('nowhere')).toBeUndefined()
+  })
+
   it.each([
-    ['a key that nobody knows, without a token', { launchId: 'L1', cloudId: 'm1' }],
-    ['the token of another launch', { launchId: 'L1', cloudId: 'm1', enrolmentToken: 'a'.repeat(64) }],
-    ['a token of another fleet', { launchId: 'L1', cloudId: 'm1', fleetKey: 'another fleet' }],
-    ['a launch without a machine', { launchId: 'L1', fleetKey }],
-    ['a launch without a row to spare', { launchId: 'L2', fleetKey, cloudId: 'm1' }],
-    ['a malformed key', { ...ofLaunch, cloudId: 'm1', hostKey: 'short' }],
-    ['no address', { ...ofLaunch, cloudId: 'm1', address: '' }],
-    ['an absurd capacity', { ...ofLaunch, cloudId: 'm1', capacity: 100_000 }],
-  ])('%s is unauthorized, and the stream is closed', async (_, hello) => {
-    await fleet.seedHosts(['h1'], launched)
-    const manager = linked.dial()
+    ['no address', { address: '' }],
+    ['an absurd capacity', { capacity: 100_000 }],
+  ])('%s is refused, and the stream is closed', async (_, hello) => {
+    const manager = linked.dial(await linked.seedHost('h1'))
     manager.say(aHello(hello))
     expect((await manager.hears('refused')).refused.code).toBe('unauthorized')
     await eventually(() => manager.ended !== undefined)
-    expect(await linked.hostStatus('h1')).toBe('LAUNCHING')
   })
 
-  it('a machine that is enrolled does not take another key', async () => {
-    await fleet.seedHosts(['h1'], launched)
-    const first = linked.dial()
-    first.say(aHello({ ...ofLaunch, cloudId: 'm1' }))
-    await first.hears('welcome')
-    const thief = linked.dial()
-    thief.say(aHello({ ...ofLaunch, cloudId: 'm1' }))
-    expect((await thief.hears('refused')).refused.code).toBe('unauthorized')
-    expect(linked.link.isConnected('h1')).toBe(true)
-  })
-
-  it('a host that has ended is refused for ever', async () => {
-    const hostKey = await linked.seedHost('h1', { status: 'TERMINATED' })
-    const manager = linked.dial()
-    manager.say(aHello({ hostKey }))
-    expect((await manager.hears('refused')).refused.code).toBe('unauthorized')
+  it('a list that is behind lets nobody in: the database is asked again', async () => {
+    const identity = await linked.seedHost('h1')
+    await fleet.sql(`select fleet.revoke_certificate($1, 'user', 'test')`, [identity.serial])
+    expect(linked.allowList.lookup(identity.serial)).toMatchObject({ backendId: 'h1' })
+    const manager = linked.dial(identity)
+    manager.say(aHello())
+    await eventually(() => manager.ended !== undefined)
+    expect(manager.all('welcome')).toEqual([])
+    expect(linked.allowList.lookup(identity.serial)).toBe('unknown')
   })
 
   it('a host that is ending is welcomed, and told to leave', async () => {
-    const hostKey = await linked.seedHost('h1', { status: 'TERMINATING' })
-    const manager = await linked.connect(hostKey)
+    const manager = await linked.connect(await linked.seedHost('h1', { status: 'TERMINATING' }))
     await manager.hears('leave')
     expect(manager.heard.map((message) => message.message)).toEqual(['welcome', 'leave'])
   })
 
   it('a database that is away, a lease that is lost and a daemon that stands by put a manager off', async () => {
-    const hostKey = await linked.seedHost('h1')
+    const identity = await linked.seedHost('h1')
     const refusal = async () => {
-      const manager = linked.dial()
-      manager.say(aHello({ hostKey }))
+      const manager = linked.dial(identity)
+      manager.say(aHello())
       const { refused } = await manager.hears('refused')
       await eventually(() => manager.ended !== undefined)
       return refused
     }
-    linked.store.isAway = true
+    linked.setAway(true)
     expect(await refusal()).toEqual({ code: 'unavailable', message: 'database-unavailable' })
-    linked.store.isAway = false
+    linked.setAway(false)
     // The daemon does not know yet that another has taken over.
     linked.fence = 77
     expect((await refusal()).code).toBe('unavailable')
-    await fleet.seedHosts(['h2'], launched)
-    const newcomer = linked.dial()
-    newcomer.say(aHello({ ...ofLaunch, cloudId: 'm2' }))
-    expect((await newcomer.hears('refused')).refused.code).toBe('unavailable')
     linked.fence = undefined
     expect((await refusal()).code).toBe('unavailable')
   })
 
   it('the second stream of a host replaces the first, and its word counts', async () => {
-    const hostKey = await linked.seedHost('h1')
-    const first = await linked.connect(hostKey, { agents: [anAgentState({ agentId: 'a1' })] })
-    const second = await linked.connect(hostKey, { agents: [anAgentState({ agentId: 'a2' })] })
+    const identity = await linked.seedHost('h1')
+    const first = await linked.connect(identity, { agents: [anAgentState({ agentId: 'a1' })] })
+    const second = await linked.connect(identity, { agents: [anAgentState({ agentId: 'a2' })] })
     await eventually(() => first.ended !== undefined)
     expect(first.ended).toContain('took over')
     expect(linked.link.isConnected('h1')).toBe(true)
@@ -132,12 +132,15 @@ describeOnPostgres('managers dial in', () => {
     await linked.becomes(() => linked.agentStatus('a4'), 'WAITING')
     const rows = await fleet.sql('select id from fleet.agents order by id')
     expect(rows.map((row): unknown => row['id'])).toEqual(['a2', 'a4'])
+    // The end of the first is not told after the beginning of the second.
+    expect((await backend('h1'))['connected_at']).not.toBeNull()
   })
 
   it('many streams of one host at once leave exactly one', async () => {
-    const hostKey = await linked.seedHost('h1')
-    const managers = Array.from({ length: 10 }, () => linked.dial())
-    for (const manager of managers) manager.say(aHello({ hostKey }))
+    const identity = await linked.seedHost('h1')
+    // No more than one certificate may have connections at once.
+    const managers = Array.from({ length: 8 }, () => linked.dial(identity))
+    for (const manager of managers) manager.say(aHello())
     await eventually(
       () =>
         managers.filter((manager) => manager.ended === undefined).length === 1 &&
@@ -147,7 +150,7 @@ describeOnPostgres('managers dial in', () => {
   })
 
   it('who does not begin with Hello is cut off', async () => {
-    const manager = linked.dial()
+    const manager = linked.dial(await linked.seedHost('h1'))
     manager.say({ message: 'drained', drained: {} })
     await eventually(() => manager.ended?.includes('Hello'))
   })
@@ -164,10 +167,10 @@ describeOnPostgres('managers dial in', () => {
     await other.stop()
   })
 
-  it('stopping ends every stream and flushes the heartbeats', async () => {
-    const hostKey = await linked.seedHost('h1', { heartbeat_at: null })
-    const manager = await linked.connect(hostKey)
+  it('stopping ends every stream, flushes the heartbeats and says who is gone', async () => {
+    const manager = await linked.connect(await linked.seedHost('h1', { heartbeat_at: null }))
     await fleet.sql(`update fleet.hosts set heartbeat_at = '2026-01-01'`)
+    await fleet.sql(`update fleet.backends set last_seen_at = '2026-01-01'`)
     const [{ revision: before }] = (await fleet.sql('select revision from fleet.hosts')) as [
       { revision: number },
     ]
@@ -179,5 +182,8 @@ describeOnPostgres('managers dial in', () => {
     const [row] = await fleet.sql('select heartbeat_at, revision from fleet.hosts')
     expect((row!['heartbeat_at'] as Date).getTime()).toBeGreaterThanOrEqual(welcomedAt)
     expect(row!['revision']).toBe(before)
+    const { last_seen_at: lastSeen, connected_at: connectedAt } = await backend('h1')
+    expect((lastSeen as Date).getTime()).toBeGreaterThanOrEqual(welcomedAt)
+    expect(connectedAt).toBeNull()
   })
 })

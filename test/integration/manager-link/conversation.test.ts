@@ -21,6 +21,7 @@ describeOnPostgres('the daemon and a manager', () => {
   })
   afterEach(async () => {
     await linked.stop()
+    await fleet.sql('delete from fleet.backends')
     await fleet.sql('delete from fleet.hosts')
     await fleet.sql('delete from fleet.assignments')
   })
@@ -74,14 +75,14 @@ describeOnPostgres('the daemon and a manager', () => {
   })
 
   it('a session that was allocated while nobody looked is started, once, and again on the next stream', async () => {
-    const hostKey = await linked.seedHost('h1')
-    const first = await linked.connect(hostKey, twoAgents)
+    const identity = await linked.seedHost('h1')
+    const first = await linked.connect(identity, twoAgents)
     await allocate('a1', 's1')
     await linked.refresh()
     await linked.refresh()
     await first.hears('startSession')
     expect(first.all('startSession')).toHaveLength(1)
-    const second = await linked.connect(hostKey, twoAgents)
+    const second = await linked.connect(identity, twoAgents)
     expect((await second.hears('startSession')).startSession).toEqual(offer('a1', 's1'))
     // A manager that refuses what nobody waits for: the agent is spent.
     second.say(taken('a1', 's1', 'no'))
@@ -90,7 +91,7 @@ describeOnPostgres('the daemon and a manager', () => {
 
     const agents = [anAgentState({ agentId: 'a2', status: 'CONNECTING', sessionId: 's2' })]
     await allocate('a2', 's2')
-    const third = await linked.connect(hostKey, { agents })
+    const third = await linked.connect(identity, { agents })
     await linked.becomes(() => linked.agentStatus('a2'), 'CONNECTING')
     expect(third.all('startSession')).toEqual([])
   })
@@ -109,8 +110,8 @@ describeOnPostgres('the daemon and a manager', () => {
   })
 
   it('a host that drains is told once a stream, takes no agents, and its Drained wakes the region', async () => {
-    const hostKey = await linked.seedHost('h1')
-    const manager = await linked.connect(hostKey, { agents: [anAgentState({ agentId: 'a1' })] })
+    const identity = await linked.seedHost('h1')
+    const manager = await linked.connect(identity, { agents: [anAgentState({ agentId: 'a1' })] })
     await fleet.sql(`update fleet.hosts set status = 'DRAINING' where id = 'h1'`)
     await linked.refresh()
     await manager.hears('drain')
@@ -121,7 +122,7 @@ describeOnPostgres('the daemon and a manager', () => {
     await eventually(() => linked.wakes.some((cause) => cause.kind === 'manager' && cause.what === 'drained'))
     await linked.refresh()
     expect(manager.all('drain')).toHaveLength(1)
-    const again = await linked.connect(hostKey)
+    const again = await linked.connect(identity)
     await again.hears('drain')
 
     await fleet.sql(`update fleet.hosts set status = 'TERMINATING' where id = 'h1'`)
@@ -159,7 +160,7 @@ describeOnPostgres('the daemon and a manager', () => {
     await allocate('a1', 's1')
     await linked.refresh()
     await manager.hears('startSession')
-    linked.store.isAway = true
+    linked.setAway(true)
     manager.say(taken('a1', 's1'))
     manager.say({
       message: 'report',
@@ -175,7 +176,7 @@ describeOnPostgres('the daemon and a manager', () => {
     await eventually(() => linked.wakes.some((cause) => cause.kind === 'manager' && cause.what === 'drained'))
     expect(manager.ended).toBeUndefined()
     expect(linked.link.isConnected('h1')).toBe(true)
-    linked.store.isAway = false
+    linked.setAway(false)
     await linked.becomes(() => linked.agentStatus('a3'), 'WAITING')
     const rows = await fleet.sql('select id, status from fleet.agents order by id')
     expect(rows).toEqual([

@@ -3,24 +3,19 @@ import { describe, expect, it } from 'vitest'
 import { silentLogger } from '../../../src/lib/logger.ts'
 import { Heartbeats } from '../../../src/manager-link/heartbeats.ts'
 import { MusterError } from '../../../src/model/errors.ts'
-import { aHost } from '../../support/factories.ts'
 import { TestClock } from '../../support/test-clock.ts'
 
 function heartbeats() {
   const clock = new TestClock()
   const flushed: Readonly<Record<string, number>>[] = []
   const world = { isAway: false, fence: 1 as number | undefined, hosts: ['h1', 'h2'] }
-  const store = {
-    flushHeartbeats: async (beats: ReadonlyMap<string, number>) => {
-      if (world.isAway) throw new MusterError('database-unavailable', 'away', { retryable: true })
-      flushed.push(Object.fromEntries(beats))
-    },
-  }
   const beats = new Heartbeats({
-    // Only what heartbeats need of it.
-    store: store as unknown as ConstructorParameters<typeof Heartbeats>[0]['store'],
+    write: async (told) => {
+      if (world.isAway) throw new MusterError('database-unavailable', 'away', { retryable: true })
+      flushed.push(Object.fromEntries(told))
+    },
     fence: () => world.fence,
-    hostOf: (id) => (world.hosts.includes(id) ? aHost({ id }) : undefined),
+    isKept: (id) => world.hosts.includes(id),
     clock,
     logger: silentLogger,
   })

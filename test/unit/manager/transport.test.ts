@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
 import { parseDaemonAddress } from '../../../src/manager/daemon-address.ts'
-import { dialPlainly } from '../../../src/manager/transport.ts'
 
 describe('a daemon’s address', () => {
   it.each([
@@ -36,10 +35,3 @@ describe('a daemon’s address', () => {
     expect(() => parseDaemonAddress(text)).toThrow(/use host:port or wss:/)
   })
 })
-
-it.each(['192.0.2.1:7011', '[2001:db8::1]:7011', 'muster.example:7011', '0.0.0.0:7011'])(
-  'sends no secret in the clear to %s',
-  (address) => {
-    expect(() => dialPlainly(address)).toThrow(/not a loopback address/)
-  },
-)

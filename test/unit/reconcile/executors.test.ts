@@ -32,7 +32,46 @@ const handler: HostHandler = {
   terminate: async (ids) => new Map(ids.map((id) => [id, 'gone'] as const)),
 }
 
+const trust = {
+  trust: { storeLaunchToken: async () => true },
+  caPins: () => ['sha256/pin'],
+  tokenOf: (id: string, attempt: number) => ({
+    text: `token ${id} ${attempt}`,
+    id: 'token-id',
+    secretHash: 'hash',
+  }),
+}
+
 describe('launch', () => {
+  it('stores its token before the provider is asked, and asks nobody once the lease is lost', async () => {
+    const order: string[] = []
+    const execute = createLaunchExecutor({
+      store: { finishLaunch: async () => true },
+      handlerOf: async () => ({
+        ...handler,
+        launch: async ({ enrolmentToken, caPins }) => {
+          order.push(`launch with ${enrolmentToken}, ${caPins.join()}`)
+          return { cloudIds: ['machine-1'] }
+        },
+      }),
+      fence: () => 7,
+      fleetId: 'fleet',
+      ...trust,
+      trust: {
+        storeLaunchToken: async ({ launchId, uses }, fence) => {
+          order.push(`store for ${uses} of ${launchId} by ${fence}`)
+          return order.length < 3
+        },
+      },
+      fault: noFaults,
+    })
+    expect(await execute(aLaunch, patient)).toMatchObject({ outcome: 'done' })
+    expect(await execute(aLaunch, patient)).toMatchObject({ outcome: 'failed', code: 'standby' })
+    const { id, params } = aLaunch
+    const stored = `store for ${params.count} of ${id} by 7`
+    expect(order).toEqual([stored, `launch with token ${id} 1, sha256/pin`, stored])
+  })
+
   it('is not done before its end is stored: the lease may have been lost in the middle', async () => {
     const answers = [false, true]
     const execute = createLaunchExecutor({
@@ -40,7 +79,7 @@ describe('launch', () => {
       handlerOf: async () => handler,
       fence: () => 1,
       fleetId: 'fleet',
-      fleetKey: 'key',
+      ...trust,
       fault: noFaults,
     })
     expect(await execute(aLaunch, patient)).toMatchObject({ outcome: 'failed', code: 'not-stored' })
@@ -60,7 +99,7 @@ describe('a launch whose provider cannot be loaded', () => {
     handlerOf: () => Promise.reject(new Error('there is no provider "nowhere"')),
     fence: () => 1,
     fleetId: 'fleet',
-    fleetKey: 'key',
+    ...trust,
     fault: noFaults,
   })
 

@@ -32,6 +32,7 @@ function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
     fence: () => 1,
     isCurrent: () => true,
     policyOf: async () => ({ algorithm, options: { idle_seconds: 0 } }),
+    isTerminationOpen: () => true,
     enqueue: () => (seen.enqueued += 1),
     resumeActions: () => (seen.resumed += 1),
     wake: () => (seen.wakes += 1),
