@@ -13,11 +13,12 @@ const live = `revoked_at: {_is_null: true}, not_after: {_gt: $now},
 
 export const trustDocuments = {
   allowed: `query ($now: timestamptz!) {
-    certificates: fleet_certificates(where: {${live}}, order_by: {serial: asc}) { ${columns.allowed} }
+    certificates: fleet_certificates(where: {${live}}) { ${columns.allowed} }
   }`,
   allowedOf: `query ($now: timestamptz!, $serials: [String!]!, $backends: [String!]!) {
-    certificates: fleet_certificates(where: {${live}, _or: [{serial: {_in: $serials}}, {backend_id: {_in: $backends}}]},
-      order_by: {serial: asc}) { ${columns.allowed} }
+    certificates: fleet_certificates(where: {${live}, _or: [{serial: {_in: $serials}}, {backend_id: {_in: $backends}}]}) {
+      ${columns.allowed}
+    }
   }`,
   revoked: `query ($now: timestamptz!) {
     certificates: fleet_certificates(where: {revoked_at: {_is_null: false}, not_after: {_gt: $now}}, order_by: {serial: asc}) {

@@ -250,11 +250,15 @@ proveDefences('certificates are what they were issued as', [
       expect(await news(() => enable(fleet, 'h1'))).toEqual(['backends h1'])
       expect(await revision()).toBe(before + 2)
       expect(await news(() => remove(fleet, 'h1', true))).toContain('backends h1')
+      expect(await news(() => fleet.sql('delete from fleet.certificates'))).toContain(serial('c2'))
     },
     without: [
       trigger('backends', 'note_change'),
+      trigger('backends', 'note_update'),
       trigger('certificates', 'note_change'),
-      piece('guard_backend', 'if same is not distinct from old', 'if false'),
+      trigger('certificates', 'note_update'),
+      trigger('certificates', 'note_delete'),
+      piece('guard_backend', 'if same is not distinct from was', 'if false'),
       piece('guard_certificate', 'if same is not distinct from old', 'if false'),
     ],
   },

@@ -120,6 +120,7 @@ $$;
 
 create or replace function fleet.guard_backend() returns trigger language plpgsql as $$
 declare
+  was fleet.backends := old;
   same fleet.backends;
 begin
   if new.id <> old.id or new.launch_id is distinct from old.launch_id
@@ -148,9 +149,11 @@ begin
   same.connected_at := old.connected_at;
   same.connected_serial := old.connected_serial;
   same.last_seen_at := old.last_seen_at;
-  same.info := old.info;
   same.info_at := old.info_at;
-  if same is not distinct from old then
+  -- Never compared, since it may be long.
+  same.info := null;
+  was.info := null;
+  if same is not distinct from was then
     return new;
   end if;
   new.revision := old.revision + 1;
@@ -240,27 +243,37 @@ begin
 end $$;
 
 -- The outbox: whose right may have changed. Of no region, so that it wakes none.
-create or replace function fleet.note_trust_change() returns trigger language plpgsql as $$
-declare
-  changed jsonb := to_jsonb(case when tg_op = 'DELETE' then old else new end) - 'info';
+create or replace function fleet.note_backend_change() returns trigger language plpgsql as $$
 begin
-  if tg_op = 'UPDATE' and new.revision = old.revision then
-    return null;
-  end if;
-  insert into fleet.changes (table_name, row_id, region_id)
-    values (tg_table_name, coalesce(changed ->> 'serial', changed ->> 'id'), '');
+  insert into fleet.changes (table_name, row_id, region_id) values ('backends', coalesce(new.id, old.id), '');
   return null;
 end $$;
 
-create or replace trigger guard before update on fleet.backends for each row execute function fleet.guard_backend();
+create or replace function fleet.note_certificate_change() returns trigger language plpgsql as $$
+begin
+  insert into fleet.changes (table_name, row_id, region_id) values ('certificates', coalesce(new.serial, old.serial), '');
+  return null;
+end $$;
+
+-- Not for what is written of every backend every minute: connected_at, connected_serial, last_seen_at, info, info_at.
+create or replace trigger guard before update of id, name, description, address, address_is_given, status, reason, launch_id,
+  region_id, host_id, enrolled_token_id, enrolled_spki_hash, enrolled_at, terminated_at, revision, created_at, updated_at
+  on fleet.backends for each row execute function fleet.guard_backend();
 create or replace trigger fence after update on fleet.backends for each row
   when (new.status <> old.status) execute function fleet.fence_backend();
 create or replace trigger forget before delete on fleet.backends for each row execute function fleet.forget_backend();
-create or replace trigger note_change after insert or update or delete on fleet.backends for each row
-  execute function fleet.note_trust_change();
+create or replace trigger note_change after insert or delete on fleet.backends for each row
+  execute function fleet.note_backend_change();
+create or replace trigger note_update after update on fleet.backends for each row
+  when (new.revision <> old.revision) execute function fleet.note_backend_change();
 create or replace trigger guard before update on fleet.certificates for each row execute function fleet.guard_certificate();
-create or replace trigger note_change after insert or update or delete on fleet.certificates for each row
-  execute function fleet.note_trust_change();
+create or replace trigger note_change after insert on fleet.certificates for each row
+  execute function fleet.note_certificate_change();
+create or replace trigger note_update after update on fleet.certificates for each row
+  when (new.revision <> old.revision) execute function fleet.note_certificate_change();
+-- That what has expired is forgotten is no news.
+create or replace trigger note_delete after delete on fleet.certificates for each row
+  when (old.not_after > now()) execute function fleet.note_certificate_change();
 create or replace trigger guard before update or delete on fleet.audit for each row execute function fleet.guard_audit();
 create or replace trigger guard_whole before truncate on fleet.audit for each statement execute function fleet.guard_audit();
 create or replace trigger end_backend after update of status on fleet.hosts for each row
