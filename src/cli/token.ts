@@ -10,7 +10,7 @@ export async function token(options: { user: string; role?: string; ttl: number 
   process.stdout.write(`${await signToken(options)}\n`)
 }
 
-/** @throws MusterError `config-invalid` when tokens are somebody else's to sign */
+/** @throws MusterError `config-invalid` when tokens are somebody else's to sign, `invalid-request` */
 export async function signToken({
   user,
   role,
@@ -27,7 +27,13 @@ export async function signToken({
       'tokens are signed by the owner of MUSTER_JWKS_URL, not by Muster',
     )
   }
-  const { issuer: iss, audience: aud } = jwt
+  const { issuer: iss, audience: aud, maxAgeS } = jwt
+  if (ttl > maxAgeS) {
+    throw new MusterError(
+      'invalid-request',
+      `no token counts for longer than ${maxAgeS} s: set MUSTER_JWT_MAX_AGE_S for the daemon and for this command, or --ttl to less`,
+    )
+  }
   return new SignJWT({
     ...(role !== undefined && { role }),
     ...(iss !== undefined && { iss }),
