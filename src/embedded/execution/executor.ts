@@ -14,6 +14,7 @@ import { collectFields } from './collect-fields.ts'
 import { createDocuments, operationOf, scopeOf } from './documents.ts'
 import type { GraphqlRequest, ParsedDocument } from './documents.ts'
 import { HasuraError } from './hasura-error.ts'
+import { createJoinedReads } from './joined-reads.ts'
 import type { Session } from './session.ts'
 import { hasuraErrorOf } from './sql-error-codes.ts'
 
@@ -51,6 +52,7 @@ const rootNames = {
 export function createExecutor({ database, roleSchema, stringifyNumerics }: ExecutorOptions): Executor {
   const { schema } = roleSchema
   const documents = createDocuments(schema)
+  const joinedRead = createJoinedReads(database)
 
   const read: Executor['read'] = (request, session) => {
     const parsed = documents.get(request.query)
@@ -92,6 +94,7 @@ export function createExecutor({ database, roleSchema, stringifyNumerics }: Exec
     const answers = new Map<string, string>()
     const expressions: string[] = []
     const keys: string[] = []
+    let isSmall = true
     for (const field of operation.asked) {
       const own = ownAnswer(operation, field)
       // The place is kept: an answer's fields come in the order of asking.
@@ -99,12 +102,18 @@ export function createExecutor({ database, roleSchema, stringifyNumerics }: Exec
       if (own !== undefined) continue
       const meaning = roleSchema.query.get(field.name)
       if (meaning === undefined) throw notFound(field, operation.kind)
+      isSmall &&= meaning.kind === 'select-by-pk' && asksForColumnsOnly(field)
       keys.push(field.key)
       expressions.push(`${queryFieldSql(context, meaning, field, argumentsOf(operation, field))}::text`)
     }
     if (expressions.length > 0) {
       // One statement for all root fields: one trip, and one snapshot.
-      const [row] = await attempt(database.query(`select ${expressions.join(', ')}`, context.parameters), '$')
+      const { parameters } = context
+      const sql = `select ${expressions.join(', ')}`
+      const work = isSmall
+        ? joinedRead(sql, parameters)
+        : database.query(sql, parameters).then(([first]) => first)
+      const row = await attempt(work, '$')
       keys.forEach((key, index) => answers.set(key, row?.[index] ?? 'null'))
     }
     return dataText(answers)
@@ -161,6 +170,12 @@ export function createExecutor({ database, roleSchema, stringifyNumerics }: Exec
     },
   }
 }
+
+/** What is related may be much, and takes a connection of its own. */
+const asksForColumnsOnly = ({ nodes }: AskedField): boolean =>
+  nodes.every(({ selectionSet }) =>
+    selectionSet?.selections.every((one) => one.kind === Kind.FIELD && one.selectionSet === undefined),
+  )
 
 const dataText = (answers: ReadonlyMap<string, string>): string =>
   `{"data":{${Array.from(answers, ([key, text]) => `${JSON.stringify(key)}:${text}`).join(',')}}}`

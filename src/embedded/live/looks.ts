@@ -6,7 +6,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Database, Parameters, TextRow } from '../database/database.ts'
 import { SqlError } from '../database/database.ts'
 import { hasuraErrorOf } from '../execution/sql-error-codes.ts'
-import { cohortParameters, cohortSql } from './cohort-sql.ts'
+import { cohortParameters, cohortSql } from '../sql/cohort-sql.ts'
 import { createLimiter } from './limiter.ts'
 import type { Look } from './subscription.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { cohortParameters, cohortSql } from '../../../../src/embedded/live/cohort-sql.ts'
+import { cohortParameters, cohortSql } from '../../../../src/embedded/sql/cohort-sql.ts'
 
 test('parameters become the values of a cohort, but not what only looks like one', () => {
   expect(cohortSql(`select '$1', "a$2""$1", E'\\\\''$1', ($1::text)::int, $12::text`, 2)).toBe(
