@@ -71,7 +71,7 @@ export async function rotateCa(options: {
       )
     }
     print(`${await rotateOwn(authority.directory, steps, authority.passphrase, now)} is written.`)
-    print('It counts from the daemon’s next start.')
+    print('A daemon that runs takes it within a minute.')
     return
   }
   if (options.out === undefined) {

@@ -14,14 +14,17 @@ export type AuthoritySource =
 
 /**
  * The authority that the configuration names; our own is made at the first call. `now` is in milliseconds since the
- * epoch, `lifetimeS` that of hosts' certificates.
+ * epoch, `lifetimeS` that of hosts' certificates. Asked again with the `current` one, it gives that unless there is a
+ * newer.
  * @throws MusterError `authority-unusable` with every fault in `details`
  */
 export async function authorityFrom(
   source: AuthoritySource,
   options: { readonly now: number; readonly lifetimeS: number },
+  current?: Authority,
 ): Promise<Authority> {
-  if (source.kind === 'own') return openOwnAuthority({ ...options, ...source })
+  if (source.kind === 'own') return openOwnAuthority({ ...options, ...source }, current)
+  if (current !== undefined) return current
   const { certificates, key: keys, passphrase } = source
   return openAuthority({ certificates, keys, passphrase }, options)
 }

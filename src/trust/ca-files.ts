@@ -37,11 +37,19 @@ const renewBeforeMs = 90 * 86_400_000
 /** A draft this old was left by a crash. */
 const draftAgeMs = 3_600_000
 
+/** Which directory an authority was read from. */
+const openedFrom = new WeakMap<Authority, string>()
+
 /**
  * The authority of the built-in database: made on first start, its issuing certificate followed by the next in time.
+ * `current`, which was opened before, is given back while nothing has changed: opening keys holds the process for 50 ms
+ * each, and this may be asked each minute.
  * @throws MusterError `authority-unusable`
  */
-export async function openOwnAuthority(options: OwnAuthorityOptions): Promise<Authority> {
+export async function openOwnAuthority(
+  options: OwnAuthorityOptions,
+  current?: Authority,
+): Promise<Authority> {
   const { directory, passphrase, now } = options
   let generation = await latestGeneration(directory)
   if (generation === 0) {
@@ -49,7 +57,8 @@ export async function openOwnAuthority(options: OwnAuthorityOptions): Promise<Au
     await writeCaFiles(generationPath(directory, 1), await makeAuthority(passphrase, now), now)
     generation = await latestGeneration(directory)
   }
-  const authority = await openGeneration(options, generation)
+  const isCurrent = current !== undefined && openedFrom.get(current) === generationPath(directory, generation)
+  const authority = isCurrent ? current : await openGeneration(options, generation)
   if (authority.issuer.notAfter - now > renewBeforeMs) return authority
   await rotateOwn(directory, ['prepare', 'activate'], passphrase, now)
   return openGeneration(options, await latestGeneration(directory))
@@ -147,7 +156,12 @@ async function openGeneration(options: OwnAuthorityOptions, generation: number):
     certificates: join(directory, caFileNames.certificates),
     keys: join(directory, caFileNames.keys),
   }
-  return openAuthority({ certificates, keys, passphrase: options.passphrase }, { ...options, names })
+  const authority = openAuthority(
+    { certificates, keys, passphrase: options.passphrase },
+    { ...options, names },
+  )
+  openedFrom.set(authority, directory)
+  return authority
 }
 
 /** 0: there is none. */

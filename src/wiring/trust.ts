@@ -1,32 +1,32 @@
-import { randomBytes } from 'node:crypto'
-
 import type { Config } from '../../config/load.ts'
 import { isAborted } from '../lib/aborted.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import { Rights } from '../manager-link/rights.ts'
+import { MusterError } from '../model/errors.ts'
+import { MusterError } from '../model/errors.ts'
 import type { TrustStore } from '../store/trust-store.ts'
 import { AllowList } from '../trust/allow-list.ts'
 import type { Authority } from '../trust/authority.ts'
 import { authorityFrom } from '../trust/authority-source.ts'
-import { launchToken, newToken, parseToken } from '../trust/enrolment-token.ts'
+import { launchToken, parseToken } from '../trust/enrolment-token.ts'
 
 export interface Trust {
   readonly allowList: AllowList
   readonly rights: Rights
-  /** As it was last read. Only once `open` has resolved. */
+  /** As it was last read. @throws MusterError `unavailable` before `open` has resolved */
   readonly authority: () => Authority
+  /** The same, as one object for whoever outlives a roll-over. */
+  readonly latest: Pick<Authority, 'issueForHost' | 'crl' | 'trusted' | 'pins'>
   /** The token of one attempt of a launch: the same bytes whichever daemon makes them. */
   readonly launchToken: (launchId: string, attempt: number) => TokenToStore
-  /** A token by chance. */
-  readonly newToken: () => TokenToStore
   /** @throws MusterError `authority-unusable` */
   open(): Promise<void>
   /** From now on the authority is read again from time to time: a roll-over needs no restart. */
   follow(signal: AbortSignal): Promise<void>
 }
 
-export interface TokenToStore {
+interface TokenToStore {
   readonly text: string
   readonly id: string
   readonly secretHash: string
@@ -45,17 +45,27 @@ export function createTrust(options: {
   const lifetimeS = config.settings.MUSTER_CERTIFICATE_LIFETIME_S
   let authority: Authority | undefined
   const read = async (): Promise<void> => {
-    authority = await authorityFrom(config.authority, { now: clock.now(), lifetimeS })
+    authority = await authorityFrom(config.authority, { now: clock.now(), lifetimeS }, authority)
+  }
+  const current = (): Authority => {
+    if (authority === undefined) throw new MusterError('unavailable', 'the daemon is just starting')
+    return authority
   }
   return {
     allowList,
     rights: new Rights({ trust: store, allowList }),
-    authority: () => {
-      if (authority === undefined) throw new TypeError('the certificate authority is not open yet')
-      return authority
+    authority: current,
+    latest: {
+      issueForHost: (request) => current().issueForHost(request),
+      crl: (revoked, now) => current().crl(revoked, now),
+      get trusted() {
+        return current().trusted
+      },
+      get pins() {
+        return current().pins
+      },
     },
     launchToken: (launchId, attempt) => toStore(launchToken(config.fleetKey, launchId, attempt)),
-    newToken: () => toStore(newToken(randomBytes)),
     open: read,
     follow: async (signal) => {
       while (!signal.aborted) {

@@ -156,6 +156,18 @@ describe('the next issuing certificate', () => {
     expect(existsSync(join(directory, '00003'))).toBe(false)
   })
 
+  it('is noticed by who asks again, and nothing is opened anew before', async () => {
+    const options = { directory, passphrase: caPassphrase, now, lifetimeS: 600 }
+    const first = await made()
+    expect(await openOwnAuthority(options, first)).toBe(first)
+    await rotateOwn(directory, ['prepare', 'activate'], caPassphrase, now)
+    const second = await openOwnAuthority(options, first)
+    expect(second.issuer.name).not.toBe(first.issuer.name)
+    expect(await openOwnAuthority(options, second)).toBe(second)
+    const late = { ...options, now: second.issuer.notAfter - 89 * dayMs }
+    expect((await openOwnAuthority(late, second)).issuer.name).not.toBe(second.issuer.name)
+  })
+
   it('is made by one of two processes', async () => {
     await made()
     const both = await Promise.allSettled(
