@@ -135,6 +135,21 @@ describe('the daemon’s own certificate', () => {
   })
 })
 
+describe('the authority’s own certificates', () => {
+  it.each([
+    ['issuing', 'prime256v1', 'pathlen:0', 365],
+    ['root', 'secp384r1', 'pathlen:1', 3650],
+  ] as const)('%s: %s, %s, %i days, and good for signing only', (which, curve, pathLength, days) => {
+    const pem = split()[which]
+    const text = openssl(['x509', '-in', '@cert', '-noout', '-text'], { cert: pem })
+    expect(text).toContain(`ASN1 OID: ${curve}`)
+    expect(text).toMatch(new RegExp(`Basic Constraints: critical\\s+CA:TRUE, ${pathLength}\n`))
+    expect(text).toMatch(/X509v3 Key Usage: critical\s+Certificate Sign, CRL Sign\n/)
+    const { validFromDate, validToDate } = new X509Certificate(pem)
+    expect(validToDate.getTime() - validFromDate.getTime()).toBe(days * 24 * hour + 60_000)
+  })
+})
+
 describe('a change of the issuing certificate', () => {
   it('has two trusted issuers under one pin, until the former is retired', async () => {
     const files = await authorityFiles()
