@@ -4,66 +4,13 @@
  * and null are written under every name: no secret of ours is one. Texts that are written are cut, hold no control characters
  * (a line of the log is one line, and colours nothing), and lose what looks like a secret.
  */
-const listedNames: ReadonlySet<string> = new Set([
-  // what it is about
-  ...[
-    'region',
-    'regionId',
-    'regions',
-    'hostId',
-    'hosts',
-    'agentId',
-    'launchId',
-    'cloudId',
-    'cloudIds',
-    'imageId',
-  ],
-  ...[
-    'actionId',
-    'decisionId',
-    'backendId',
-    'backend',
-    'certificate',
-    'serial',
-    'serials',
-    // Public: its secret is what must not stand here.
-    'tokenId',
-    'spkiHash',
-    'issuer',
-    'tokenId',
-  ],
-  ...[
-    'user',
-    'actor',
-    'caller',
-    'provider',
-    'algorithm',
-    'holder',
-    'fleetId',
-    'version',
-    'status',
-    'kind',
-    'act',
-  ],
-  // what happened
-  ...[
-    'outcome',
-    'why',
-    'what',
-    'reason',
-    'detail',
-    'details',
-    'code',
-    'cause',
-    'level',
-    'result',
-    'state',
-    'phase',
-  ],
-  // where
-  ...['route', 'requestId', 'path', 'directory', 'seedFile', 'file', 'database', 'address', 'host', 'target'],
-  ...['migrations', 'ignored', 'table', 'url', 'protocol', 'schedule', 'command', 'signal', 'at', 'notAfter'],
-])
+const whatItIsAbout = `region regionId regions hostId hosts agentId launchId cloudId cloudIds imageId actionId decisionId
+  backendId backend certificate serial serials renews spkiHash issuer tokenId user actor caller provider algorithm holder fleetId
+  version status kind act`
+const whatHappened = `outcome why what reason detail details code cause causes decisions level result state phase mode`
+const where = `route requestId path directory seedFile file database address host target migrations ignored table url
+  protocol schedule command signal at notAfter`
+const listedNames: ReadonlySet<string> = new Set(`${whatItIsAbout} ${whatHappened} ${where}`.split(/\s+/))
 
 const longestText = 1_000
 const mostItems = 50
