@@ -93,7 +93,7 @@ it('joins with a token, is killed, and comes back with its certificate and witho
   await writeFile(join(folder, 'token'), 'good-token\n', { mode: 0o600 })
   const first = joins(...withToken(), '--address', 'here.example')
   const agent = await agentOf()
-  expect(daemon.hellos[0]).toMatchObject({ launchId: '', address: 'here.example', capacity: 1 })
+  expect(daemon.hellos[0]).toMatchObject({ address: 'here.example', capacity: 1 })
   expect((await stat(join(folder, 'machine', 'spec.json'))).mode & 0o777).toBe(0o600)
   expect(await readFile(join(folder, 'machine', 'spec.json'), 'utf8')).not.toContain('good-token')
 

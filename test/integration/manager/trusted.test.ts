@@ -92,7 +92,7 @@ describe('a manager with an authority', () => {
     await run({ daemons: [address()] })
     const agent = await waiting()
     expect(trust.connections).toEqual(serials())
-    expect(daemon.hellos[0]).toMatchObject({ launchId: 'launch-1', hostKey: '', enrolmentToken: '' })
+    expect(daemon.hellos[0]).toMatchObject({ hostId: '', address: '127.0.0.1', capacity: 1 })
     await eventually(() => daemon.infos.length === 1)
     expect(JSON.parse(daemon.infos[0]!.toString())).toMatchObject({
       cpu: { count: expect.any(Number) as number },
