@@ -9,7 +9,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import { MusterError } from '../model/errors.ts'
 import { packBackup } from './backup/archive.ts'
-import { readCatalog } from './catalog/introspection.ts'
+import { readCatalog, trackedBy } from './catalog/introspection.ts'
 import type { Database } from './database/database.ts'
 import { SqlError } from './database/database.ts'
 import { openPgliteDatabase } from './database/pglite/pglite-database.ts'
@@ -107,10 +107,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
   }
   try {
     const { databaseWasNew, applied } = await migrate(database, project.migrationsDirectory)
-    const catalog = await readCatalog(database, {
-      tables: project.tables.map(({ table }) => table),
-      functions: project.functions.map(({ function: name }) => name),
-    })
+    const catalog = await readCatalog(database, trackedBy(project))
     await installChangeTriggers(database, catalog)
     await installRowChecks(database)
     const { stringifyNumerics = false, adminSecret, unauthorizedRole } = options

@@ -31,6 +31,8 @@ interface RawTable {
   readonly configuration?: Configured
   readonly object_relationships?: readonly Relationship[]
   readonly array_relationships?: readonly Relationship[]
+  readonly is_enum?: boolean
+  readonly computed_fields?: readonly { readonly name: string; readonly [key: string]: unknown }[]
 }
 interface RawFunction {
   readonly function: Name
@@ -65,12 +67,15 @@ export async function engineTables(projectDir: string, source: string): Promise<
     up: await migrationSql(join(projectDir, 'migrations', 'default')),
     down: own.map((schema) => `drop schema if exists ${schema} cascade;`).join('\n'),
     track: [
-      ...tables.map(({ table, configuration }) => ({
+      ...tables.map(({ table, configuration, is_enum: isEnum = false }) => ({
         type: 'pg_track_table',
-        args: { source, table, configuration: named(table, configuration) },
+        args: { source, table, configuration: named(table, configuration), is_enum: isEnum },
       })),
       ...relationships('object'),
       ...relationships('array'),
+      ...tables.flatMap(({ table, computed_fields: fields = [] }) =>
+        fields.map((field) => ({ type: 'pg_add_computed_field', args: { source, table, ...field } })),
+      ),
       ...functions.map(({ function: name, configuration }) => ({
         type: 'pg_track_function',
         args: { source, function: name, configuration: named(name, configuration) },

@@ -54,19 +54,21 @@ export async function standInEngine(databaseUrl: string): Promise<StandIn> {
     }
   }
   const obey = ({ type, args }: Command): void => {
-    const { table, name, using, configuration } = args
+    const { table, name, using, configuration, is_enum: isEnum } = args
     const relationships = /^pg_create_(.+)_relationship$/.exec(type)?.[1]
-    if (type === 'pg_track_table') tracked.push({ table, configuration })
+    if (type === 'pg_track_table') tracked.push({ table, configuration, is_enum: isEnum })
     else if (type === 'pg_track_function') tracked.push({ function: args['function'], configuration })
     else if (type === 'pg_untrack_table')
       tracked = tracked.filter((each) => !isDeepStrictEqual(each.table, table))
     else if (type === 'pg_untrack_function')
       tracked = tracked.filter((each) => !isDeepStrictEqual(each.function, args['function']))
-    else if (relationships !== undefined) {
-      const list = `${relationships}_relationships`
+    else if (relationships !== undefined || type === 'pg_add_computed_field') {
+      const list = relationships === undefined ? 'computed_fields' : `${relationships}_relationships`
+      const { definition, comment } = args
+      const made = relationships === undefined ? { name, definition, comment } : { name, using }
       tracked = tracked.map((each) =>
         isDeepStrictEqual(each.table, table)
-          ? { ...each, [list]: [...((each[list] as unknown[] | undefined) ?? []), { name, using }] }
+          ? { ...each, [list]: [...((each[list] as unknown[] | undefined) ?? []), made] }
           : each,
       )
     } else throw new Error(`no command ${type}`)

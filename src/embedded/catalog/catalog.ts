@@ -8,6 +8,18 @@ export interface PgType {
   readonly kind: 'base' | 'enum' | 'composite' | 'range' | 'other'
   /** For arrays: the type of their elements; `name` and `sql` are then those of the array. */
   readonly element?: PgType
+  /** For a column that refers to an enum table: what it may hold. */
+  readonly members?: EnumMembers
+}
+
+export interface EnumValue {
+  readonly name: string
+  readonly comment?: string
+}
+export interface EnumMembers {
+  /** Of the GraphQL enum: `colours_enum`. */
+  readonly typeName: string
+  readonly values: readonly EnumValue[]
 }
 
 export interface Column {
@@ -50,6 +62,13 @@ export interface FunctionArgument {
   readonly name: string
   readonly type: PgType
   readonly hasDefault: boolean
+  /** The table whose row type it has. */
+  readonly relation?: RelationName
+}
+
+export interface RelationName {
+  readonly schema: string
+  readonly name: string
 }
 
 export interface SqlFunction {
@@ -58,7 +77,8 @@ export interface SqlFunction {
   readonly arguments: readonly FunctionArgument[]
   readonly returnsSet: boolean
   /** The table whose row type it returns. */
-  readonly returns: { readonly schema: string; readonly name: string } | undefined
+  readonly returns: RelationName | undefined
+  readonly returnType: PgType
   readonly isVolatile: boolean
   readonly comment?: string
 }
@@ -66,8 +86,9 @@ export interface SqlFunction {
 export interface Catalog {
   readonly tables: readonly Table[]
   readonly functions: readonly SqlFunction[]
+  /** The rows of the tables that are tracked as enums, by `schema.name`. */
+  readonly enums: ReadonlyMap<string, readonly EnumValue[]>
 }
 
 /** `schema.name`, for maps and for notifications; never for SQL. */
-export const keyOf = (relation: { readonly schema: string; readonly name: string }): string =>
-  `${relation.schema}.${relation.name}`
+export const keyOf = (relation: RelationName): string => `${relation.schema}.${relation.name}`

@@ -16,6 +16,13 @@ const typeOf = (oid: string): string =>
     "case $1.typtype when 'b' then 'base' when 'e' then 'enum' when 'c' then 'composite' when 'r' then 'range' else 'other' end",
   )
 
+/** The table or view that a row type is of; null for other types. */
+const relationOf = (oid: string): string =>
+  `(
+  select json_build_object('schema', rn.nspname, 'name', r.relname)
+  from pg_type rt join pg_class r on r.oid = rt.typrelid join pg_namespace rn on rn.oid = r.relnamespace
+  where rt.oid = ${oid})`
+
 const wanted = `select w.schema, w.name from json_to_recordset(($1::text)::json) as w (schema text, name text)`
 
 const columnNames = (relation: string, numbers: string): string => `(
@@ -72,13 +79,11 @@ select coalesce(json_agg(json_build_object(
   'arguments', (
     select coalesce(json_agg(json_build_object(
       'name', coalesce(p.proargnames[i.place], ''), 'type', ${typeOf('i.type')},
-      'hasDefault', i.place > p.pronargs - p.pronargdefaults) order by i.place), '[]')
+      'hasDefault', i.place > p.pronargs - p.pronargdefaults, 'relation', ${relationOf('i.type')}) order by i.place), '[]')
     from unnest(p.proargtypes::oid[]) with ordinality as i (type, place)),
   'returnsSet', p.proretset,
-  'returns', (
-    select json_build_object('schema', rn.nspname, 'name', r.relname)
-    from pg_type rt join pg_class r on r.oid = rt.typrelid join pg_namespace rn on rn.oid = r.relnamespace
-    where rt.oid = p.prorettype),
+  'returns', ${relationOf('p.prorettype')},
+  'returnType', ${typeOf('p.prorettype')},
   'isVolatile', p.provolatile = 'v',
   'comment', obj_description(p.oid, 'pg_proc')) order by n.nspname, p.proname), '[]')::text
 from wanted w

@@ -3,9 +3,10 @@ import { z } from 'zod'
 
 import { MusterError } from '../../model/errors.ts'
 import type { Database } from '../database/database.ts'
-import type { QualifiedName } from '../project/metadata.ts'
+import type { Project, QualifiedName } from '../project/metadata.ts'
 import type { Catalog, PgType, SqlFunction, Table } from './catalog.ts'
 import { keyOf } from './catalog.ts'
+import { readEnums } from './enum-tables.ts'
 import { functionsQuery, tablesQuery } from './introspection-sql.ts'
 
 const elementSchema = z.object({
@@ -18,6 +19,7 @@ const typeSchema = elementSchema
   .transform(({ element, ...type }): PgType => (element === null ? type : { ...type, element }))
 const comment = z.string().nullable()
 const names = z.array(z.string())
+const relation = z.object({ schema: z.string(), name: z.string() })
 
 const tableSchema = z.object({
   schema: z.string(),
@@ -47,18 +49,30 @@ const tableSchema = z.object({
 const functionSchema = z.object({
   schema: z.string(),
   name: z.string(),
-  arguments: z.array(z.object({ name: z.string(), type: typeSchema, hasDefault: z.boolean() })),
+  arguments: z.array(
+    z
+      .object({ name: z.string(), type: typeSchema, hasDefault: z.boolean(), relation: relation.nullable() })
+      .transform(({ relation: of, ...rest }) => (of === null ? rest : { ...rest, relation: of })),
+  ),
   returnsSet: z.boolean(),
-  returns: z.object({ schema: z.string(), name: z.string() }).nullable(),
+  returns: relation.nullable(),
+  returnType: typeSchema,
   isVolatile: z.boolean(),
   comment,
 })
 
-/** @throws MusterError `config-invalid` that lists every tracked table or function that the database has not. */
-export async function readCatalog(
-  database: Database,
-  tracked: { readonly tables: readonly QualifiedName[]; readonly functions: readonly QualifiedName[] },
-): Promise<Catalog> {
+export interface Tracked {
+  readonly tables: readonly QualifiedName[]
+  readonly functions: readonly QualifiedName[]
+  /** `schema.name` of those among the tables that are enums. */
+  readonly enums?: ReadonlySet<string>
+}
+
+/**
+ * @throws MusterError `config-invalid` that lists every tracked table or function that the database has not, and what is
+ * wrong with tables that are tracked as enums
+ */
+export async function readCatalog(database: Database, tracked: Tracked): Promise<Catalog> {
   const read = async (sql: string, wanted: readonly QualifiedName[]): Promise<unknown> => {
     const [row] = await database.query(sql, [JSON.stringify(wanted)])
     return JSON.parse(row?.[0] ?? '[]')
@@ -76,12 +90,30 @@ export async function readCatalog(
     ...missing('function', tracked.functions, functions),
     ...overloaded(functions),
   ]
+  const { enums, faults: enumFaults } = await readEnums(
+    database,
+    tables.filter((table) => tracked.enums?.has(keyOf(table)) === true),
+  )
+  faults.push(...enumFaults)
   if (faults.length > 0) {
     throw new MusterError('config-invalid', `the metadata does not fit the database: ${faults.join('; ')}`, {
       details: faults,
     })
   }
-  return { tables, functions }
+  return { tables, functions, enums }
+}
+
+/** All that a project needs to know of its database. A function that serves several purposes is one. */
+export function trackedBy({ tables, functions }: Pick<Project, 'tables' | 'functions'>): Tracked {
+  const named = [
+    ...functions.map((each) => each.function),
+    ...tables.flatMap((table) => table.computed_fields.map(({ definition }) => definition.function)),
+  ]
+  return {
+    tables: tables.map(({ table }) => table),
+    functions: [...new Map(named.map((each) => [keyOf(each), each])).values()],
+    enums: new Set(tables.filter(({ is_enum: isEnum }) => isEnum).map(({ table }) => keyOf(table))),
+  }
 }
 
 const insertable = 1 << 3

@@ -1,5 +1,6 @@
 /** Whether a document fits a schema, told in Hasura's words. */
 import {
+  GraphQLEnumType,
   NoUnusedFragmentsRule,
   NoUnusedVariablesRule,
   SingleFieldSubscriptionsRule,
@@ -33,7 +34,6 @@ const translations: readonly Translation[] = [
     /^Variable "\$(.+?)" of type "(.+?)" used in position expecting type "(.+?)"/,
     "variable '$1' is declared as '$2', but used where '$3' is expected",
   ],
-  [/^Value "(.+?)" does not exist in "(.+?)" enum/, "unexpected value '$1' for enum: '$2'"],
   [/^Field "([^".]+)" of required type ".+?" was not provided/, "missing required field '$1'", '.$1'],
   [
     /^Expected (?:non-nullable type|value of type) "(.+?)!"[^]*null\.?$/,
@@ -48,7 +48,11 @@ const translations: readonly Translation[] = [
   [/^Int cannot represent/, "expected a 32-bit integer for type 'Int'"],
   [/^String cannot represent/, "expected a string for type 'String'"],
   [/^Boolean cannot represent/, "expected a boolean for type 'Boolean'"],
-  [/^Enum "(.+?)" cannot represent/, "unexpected value for enum: '$1'"],
+  [
+    /^Enum "(.+?)" cannot represent non-enum value: "/,
+    "expected an enum value for type '$1', but found a string",
+  ],
+  [/^Enum "(.+?)" cannot represent/, "expected an enum value for type '$1'"],
   [/^Expected type "(.+?)" to be an object/, "expected an object for type '$1'"],
   [/^Unknown type "(.+?)"/, "no such type exists in the schema: '$1'"],
   [/^Unknown fragment "(.+?)"/, "reference to undefined fragment '$1'"],
@@ -57,15 +61,15 @@ const translations: readonly Translation[] = [
 /** @throws HasuraError `validation-failed` for the first fault */
 export function validateDocument(schema: GraphQLSchema, document: DocumentNode): void {
   const [error] = validate(schema, document, rules, { maxErrors: 1 })
-  if (error !== undefined) throw refusalOf(error, document)
+  if (error !== undefined) throw refusalOf(schema, error, document)
 }
 
 /** A fault that graphql-js found, in a document or in the values of its variables. */
-export function refusalOf(error: GraphQLError, document: DocumentNode): HasuraError {
+export function refusalOf(schema: GraphQLSchema, error: GraphQLError, document: DocumentNode): HasuraError {
   // Of a definition and its use, the use is meant.
   const node = /^Variable "\$.+?" is not defined/.test(error.message) ? error.nodes?.[0] : error.nodes?.at(-1)
   const path = node === undefined ? '$' : pathOf(document, node)
-  const { code, words, suffix } = refusalWords(error.message)
+  const { code, words, suffix } = refusalWords(schema, error.message)
   return new HasuraError(code, words, `${path}${suffix}`, error)
 }
 
@@ -88,7 +92,14 @@ function scientific(text: string): string {
 }
 
 /** Hasura's words for graphql-js's; its own, cut short, where there are none. */
-export function refusalWords(message: string): RefusalWords {
+export function refusalWords(schema: GraphQLSchema, message: string): RefusalWords {
+  const [, value, typeName = ''] = /^Value "(.+?)" does not exist in "(.+?)" enum/.exec(message) ?? []
+  const type = schema.getType(typeName)
+  if (value !== undefined && type instanceof GraphQLEnumType) {
+    const values = type.getValues().map(({ name }) => `'${name}'`)
+    const words = `expected one of the values [${values.join(', ')}] for type '${typeName}', but found '${value}'`
+    return { code: 'validation-failed', words, suffix: '' }
+  }
   for (const [pattern, words, suffix = '', code = 'validation-failed'] of translations) {
     const match = pattern.exec(message)
     if (match === null) continue

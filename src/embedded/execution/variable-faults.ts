@@ -23,7 +23,7 @@ export function refusalOfVariables(
     let found: HasuraError | undefined
     coerceInputValue(values[name], inputType, (path, _value, error) => {
       if (found !== undefined) return
-      const { code, words, suffix } = refusalWords(error.message)
+      const { code, words, suffix } = refusalWords(schema, error.message)
       // Of a literal such a field is a place of its own; of a value only the whole is known.
       const [, unknown] = /^Field "(.+?)" is not defined/.exec(error.message) ?? []
       const steps = [...path.map(stepOf), unknown === undefined ? suffix : stepOf(unknown)]

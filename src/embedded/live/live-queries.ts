@@ -5,7 +5,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Logger } from '../../lib/logger.ts'
 import type { Database } from '../database/database.ts'
-import { anySource } from '../sql/function-sql.ts'
+import { anySource } from '../sql/call-sql.ts'
 import { changeChannel } from './change-triggers.ts'
 import { createLooks } from './looks.ts'
 import type { LiveSubscription, StreamSubscription, Subscription } from './subscription.ts'

@@ -44,12 +44,25 @@ const arrayRelationship = z.object({
     z.object({ manual_configuration: manualConfiguration }),
   ]),
 })
+const computedField = z.object({
+  name,
+  definition: z.object({
+    function: qualifiedName,
+    /** The argument that is the row; the first where none is named. */
+    table_argument: name.nullish(),
+    session_argument: name.nullish(),
+  }),
+  comment: z.string().nullish(),
+})
+const inheritedRole = z.object({ role_name: name, role_set: z.array(name).min(1) })
 const rootFieldName = z.union([name, z.object({ name: name.optional() }).transform((field) => field.name)])
 
 const trackedTable = z.object({
   table: qualifiedName,
   object_relationships: z.array(objectRelationship).default([]),
   array_relationships: z.array(arrayRelationship).default([]),
+  computed_fields: z.array(computedField).default([]),
+  is_enum: z.boolean().default(false),
   event_triggers: z.array(z.unknown()).optional(),
   ...tablePermissions,
   configuration: z
@@ -90,12 +103,15 @@ export type TrackedTable = z.output<typeof trackedTable> & {
   readonly file?: string
 }
 export type TrackedFunction = z.output<typeof trackedFunction>
+export type TrackedComputedField = z.output<typeof computedField>
+export type InheritedRole = z.output<typeof inheritedRole>
 export type ObjectRelationship = z.output<typeof objectRelationship>
 export type ArrayRelationship = z.output<typeof arrayRelationship>
 
 export interface Project {
   readonly tables: readonly TrackedTable[]
   readonly functions: readonly TrackedFunction[]
+  readonly inheritedRoles: readonly InheritedRole[]
   /** `migrations/<name of the database>`, whether or not it is there. */
   readonly migrationsDirectory: string
   /** Parts of the metadata that have content and are not served. */
@@ -108,7 +124,6 @@ const unserved = [
   'cron_triggers',
   'rest_endpoints',
   'query_collections',
-  'inherited_roles',
 ] as const
 
 /** @throws MusterError `config-invalid` that names the file at fault. */
@@ -129,9 +144,15 @@ export async function readProject(directory: string): Promise<Project> {
       file: fileOf(content, [0, 'tables', place], path),
     })),
     functions: served.functions,
+    inheritedRoles: await readInheritedRoles(join(metadata, 'inherited_roles.yaml')),
     migrationsDirectory: join(directory, config.migrations_directory, served.name),
     ignored: [...(await findUnserved(metadata)), ...tablesWithTriggers(served.tables)],
   }
+}
+
+async function readInheritedRoles(path: string): Promise<readonly InheritedRole[]> {
+  const content = await readIfThere(path)
+  return check(z.array(inheritedRole).nullish(), content, path) ?? []
 }
 
 function tablesWithTriggers(tables: readonly TrackedTable[]): string[] {
@@ -144,13 +165,17 @@ async function findUnserved(metadata: string): Promise<string[]> {
   const found: string[] = []
   for (const part of unserved) {
     const path = join(metadata, `${part}.yaml`)
-    const isThere = await access(path).then(
-      () => true,
-      () => false,
-    )
-    const value = isThere ? await readYaml(path) : undefined
+    const value = await readIfThere(path)
     const content = part === 'actions' ? (value as { actions?: unknown } | null)?.actions : value
     if (Array.isArray(content) && content.length > 0) found.push(`${basename(dirname(path))}/${part}.yaml`)
   }
   return found
+}
+
+async function readIfThere(path: string): Promise<unknown> {
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  )
+  return isThere ? await readYaml(path) : undefined
 }

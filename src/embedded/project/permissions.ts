@@ -14,6 +14,8 @@ export const tablePermissions = {
   select_permissions: permissionsOf(
     z.object({
       columns: columns.default([]),
+      /** Those that give a scalar; the others follow the permissions of the table that they give rows of. */
+      computed_fields: z.array(name).nullish(),
       filter: expression,
       limit: z.int().min(0).nullish(),
       allow_aggregations: z.boolean().nullish(),

@@ -2,14 +2,33 @@
  * What one role may ask for: the catalog under the metadata's names. Types and fields of the GraphQL schema, and the
  * SQL for them, are both made from this; what is not in it does not exist for the role.
  */
-import type { Column, SqlFunction, Table } from '../catalog/catalog.ts'
+import type { Column, PgType, Table } from '../catalog/catalog.ts'
 import type { Condition, Join, Preset } from './condition.ts'
+import type { FunctionCall } from './function-call.ts'
 
 export interface ApiColumn {
   /** The field's name. */
   readonly name: string
   readonly column: Column
+  /** For a role made of several: the rows in which it may be seen; in others it is null. Undefined for all rows. */
+  readonly visible?: Condition | undefined
 }
+
+/** A field that a function computes of a row. */
+export interface ComputedField extends FunctionCall {
+  readonly name: string
+  readonly comment: string
+  readonly gives: ComputedScalar | { readonly kind: 'rows'; readonly target: ApiTable }
+  /** As of a column. */
+  readonly visible?: Condition | undefined
+}
+export interface ComputedScalar {
+  readonly kind: 'scalar'
+  readonly type: PgType
+}
+export type ScalarField = ComputedField & { readonly gives: ComputedScalar }
+
+export const isScalarField = (field: ComputedField): field is ScalarField => field.gives.kind === 'scalar'
 
 export interface Relationship {
   readonly name: string
@@ -75,28 +94,18 @@ export interface ApiTable {
   readonly columns: ReadonlyMap<string, ApiColumn>
   /** Filled in once every table is there. */
   readonly relationships: ReadonlyMap<string, Relationship>
+  /** Likewise. */
+  readonly computed: ReadonlyMap<string, ComputedField>
   /** Empty where there is none, or the role may not read all of it. */
   readonly primaryKey: readonly ApiColumn[]
   readonly rootFields: RootFieldNames
   readonly access: TableAccess
 }
 
-export interface ApiFunction {
+export interface ApiFunction extends FunctionCall {
   readonly name: string
-  readonly function: SqlFunction
   readonly exposedAs: 'query' | 'mutation'
   readonly returns: ApiTable
-  readonly arguments: readonly ApiArgument[]
-}
-
-export interface ApiArgument {
-  readonly name: string
-  /** Undefined where SQL knows it by its place only. */
-  readonly sqlName: string | undefined
-  readonly type: Column['type']
-  readonly hasDefault: boolean
-  /** Given by the endpoint, never by a client: who asks, as JSON. */
-  readonly isSession: boolean
 }
 
 export interface Api {

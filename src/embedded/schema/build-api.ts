@@ -10,13 +10,17 @@ import type {
   TrackedFunction,
   TrackedTable,
 } from '../project/metadata.ts'
-import { isGraphqlName } from './names.ts'
+import { computedField } from './computed-fields.ts'
+import { withEnumColumns } from './enum-columns.ts'
+import { functionCall } from './function-call.ts'
+import { defaultName, isGraphqlName } from './names.ts'
 import { everyRow } from './condition.ts'
 import type {
   Api,
   ApiColumn,
   ApiFunction,
   ApiTable,
+  ComputedField,
   Relationship,
   RootFieldNames,
   TableAccess,
@@ -26,7 +30,9 @@ type Mutable<T> = T extends ReadonlyMap<infer K, infer V> ? Map<K, V> : never
 
 /** @throws MusterError `config-invalid` that lists every relationship or function that does not fit. */
 export function buildApi(project: Project, catalog: Catalog): Api {
-  const catalogTables = new Map(catalog.tables.map((table) => [keyOf(table), table]))
+  const faults: string[] = []
+  const typed = withEnumColumns(project, catalog, (words) => faults.push(words))
+  const catalogTables = new Map(typed.map((table) => [keyOf(table), table]))
   const tables = new Map<string, ApiTable>()
   for (const tracked of project.tables) {
     const table = catalogTables.get(keyOf(tracked.table))
@@ -35,7 +41,6 @@ export function buildApi(project: Project, catalog: Catalog): Api {
       tables.set(keyOf(table), served)
     }
   }
-  const faults: string[] = []
   for (const tracked of project.tables) {
     const here = tables.get(keyOf(tracked.table))
     if (here === undefined) continue
@@ -63,6 +68,19 @@ export function buildApi(project: Project, catalog: Catalog): Api {
   }
   const functions: ApiFunction[] = []
   const catalogFunctions = new Map(catalog.functions.map((each) => [keyOf(each), each]))
+  for (const tracked of project.tables) {
+    const here = tables.get(keyOf(tracked.table))
+    const computed = here?.computed as Map<string, ComputedField> | undefined
+    for (const field of tracked.computed_fields) {
+      const found = catalogFunctions.get(keyOf(field.definition.function))
+      if (found === undefined || here === undefined) continue
+      const made = computedField(field, here.table, found, tables)
+      if (typeof made === 'string') faults.push(made)
+      else if ([here.columns, here.relationships, here.computed].some((each) => each.has(field.name))) {
+        faults.push(`${keyOf(here.table)}: the name of computed field ${field.name} is taken`)
+      } else computed?.set(field.name, made)
+    }
+  }
   for (const tracked of project.functions) {
     const found = catalogFunctions.get(keyOf(tracked.function))
     const returns = found?.returns === undefined ? undefined : tables.get(keyOf(found.returns))
@@ -112,6 +130,7 @@ function apiTable(tracked: TrackedTable, table: Table): ApiTable {
       columns.filter(({ name: field }) => isGraphqlName(field)).map((column) => [column.name, column]),
     ),
     relationships: new Map(),
+    computed: new Map(),
     primaryKey: primaryKey.every((key) => isGraphqlName(key.name)) ? primaryKey : [],
     rootFields: { ...byDefault, ...Object.fromEntries(custom) },
     access: fullAccess(table, columns),
@@ -145,27 +164,16 @@ export const allRoots: ReadonlySet<string> = new Set([
   'select_stream',
 ])
 
-/** A name of schema `public` stands alone; others bear their schema. */
-const defaultName = ({ schema, name }: QualifiedName): string =>
-  schema === 'public' ? name : `${schema}_${name}`
-
 function apiFunction(
   tracked: TrackedFunction,
   found: ApiFunction['function'],
   returns: ApiTable,
 ): ApiFunction {
   return {
+    ...functionCall(found, { session: tracked.configuration.session_argument }),
     name: tracked.configuration.custom_name ?? defaultName(found),
-    function: found,
     exposedAs: tracked.configuration.exposed_as ?? (found.isVolatile ? 'mutation' : 'query'),
     returns,
-    arguments: found.arguments.map((argument, index) => ({
-      name: argument.name === '' ? `arg_${index + 1}` : argument.name,
-      sqlName: argument.name === '' ? undefined : argument.name,
-      type: argument.type,
-      hasDefault: argument.hasDefault,
-      isSession: argument.name !== '' && argument.name === tracked.configuration.session_argument,
-    })),
   }
 }
 

@@ -3,6 +3,7 @@
  * are parameters of the statement or come from the session when somebody asks.
  */
 import type { Column, PgType, Table } from '../catalog/catalog.ts'
+import type { FunctionCall } from './function-call.ts'
 
 export type GivenValue =
   | { readonly from: 'metadata'; readonly value: unknown }
@@ -32,6 +33,22 @@ export type Condition =
     }
   /** Some row of `table` for which `where` holds, and that is joined to this one where there is a join. */
   | { readonly kind: 'exists'; readonly table: Table; readonly on: Join; readonly where: Condition }
+  /** The value of a field that `call` computes of a row of `table`. */
+  | {
+      readonly kind: 'compare-computed'
+      readonly call: FunctionCall
+      readonly table: Table
+      readonly type: PgType
+      readonly operator: string
+      readonly value: GivenValue
+    }
+  /** Some row of those that `call` computes of a row of `table`. */
+  | {
+      readonly kind: 'exists-computed'
+      readonly call: FunctionCall
+      readonly table: Table
+      readonly where: Condition
+    }
 
 export interface Preset {
   readonly column: Column

@@ -3,8 +3,7 @@ import { GraphQLInt, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLStri
 import type { GraphQLFieldConfigArgumentMap, GraphQLInputObjectType } from 'graphql'
 
 import { updateOperators } from '../sql/update-operators.ts'
-import type { ApiFunction, ApiTable, Relationship } from './api-model.ts'
-import { isGraphqlName } from './names.ts'
+import type { ApiTable, Relationship } from './api-model.ts'
 import type { TableTypes } from './table-types.ts'
 import { manyOf, mapFields } from './table-types.ts'
 import type { InputFields, TypeRegistry } from './type-registry.ts'
@@ -19,8 +18,6 @@ export interface MutationTypes {
   updateArguments(table: ApiTable): GraphQLFieldConfigArgumentMap
   updates(table: ApiTable): GraphQLInputObjectType
   primaryKeyInput(table: ApiTable): GraphQLInputObjectType
-  /** Undefined for a function without arguments. */
-  functionInput(of: ApiFunction): GraphQLInputObjectType | undefined
 }
 
 export function createMutationTypes(types: TypeRegistry, tables: TableTypes): MutationTypes {
@@ -75,12 +72,6 @@ export function createMutationTypes(types: TypeRegistry, tables: TableTypes): Mu
       types.input(`${table.name}_pk_columns_input`, () =>
         mapFields(table.primaryKey, ({ column }) => ({ type: required(types.value(column.type)) })),
       ),
-
-    functionInput: ({ name, arguments: all }) => {
-      const named = all.filter(({ name: argument, isSession }) => isGraphqlName(argument) && !isSession)
-      if (named.length === 0) return undefined
-      return types.input(`${name}_args`, () => mapFields(named, ({ type }) => ({ type: types.value(type) })))
-    },
   }
 
   const nestedInput = ({ kind, target }: Relationship): GraphQLInputObjectType =>

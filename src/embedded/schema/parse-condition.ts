@@ -5,9 +5,10 @@
 import type { Column } from '../catalog/catalog.ts'
 import { keyOf } from '../catalog/catalog.ts'
 import { operatorsOf } from '../sql/operators.ts'
-import type { ApiTable } from './api-model.ts'
-import type { Condition } from './condition.ts'
+import type { ApiTable, ComputedField } from './api-model.ts'
+import type { Condition, GivenValue } from './condition.ts'
 import { everyRow, givenValue, isSessionVariable, noRow } from './condition.ts'
+import { isPlain } from './function-call.ts'
 
 export interface ConditionScope {
   /** Tracked tables by `schema.name`. */
@@ -62,10 +63,39 @@ function parseEntry(scope: ConditionScope, table: ApiTable, key: string, value: 
   }
   const column = table.table.columns.find(({ name }) => name === key)
   if (column !== undefined) return parseComparison(scope, table, column, value)
+  const computed = table.computed.get(key)
+  if (computed !== undefined) return parseComputed(scope, table, computed, value)
   const relationship = table.relationships.get(key)
   if (relationship === undefined) return refused(scope, `there is no column or relationship '${key}'`)
   const { target, on } = relationship
   return { kind: 'exists', table: target.table, on, where: parseCondition(scope, target, value) }
+}
+
+function parseComputed(
+  scope: ConditionScope,
+  table: ApiTable,
+  field: ComputedField,
+  value: unknown,
+): Condition {
+  if (!isPlain(field)) return refused(scope, `the computed field '${field.name}' takes arguments`)
+  const of = { call: field, table: table.table }
+  if (field.gives.kind === 'rows') {
+    return { kind: 'exists-computed', ...of, where: parseCondition(scope, field.gives.target, value) }
+  }
+  const { type } = field.gives
+  const operators = isFields(value) ? Object.entries(value) : [['_eq', value] as const]
+  return all(
+    operators.map(([key, operand]): Condition => {
+      const operator = operatorName(key)
+      const given = operandOf(scope, { name: field.name, type }, operator, operand)
+      return given === undefined ? noRow : { kind: 'compare-computed', ...of, type, operator, value: given }
+    }),
+  )
+}
+
+const operatorName = (key: string): string => {
+  const name = key.replace(/^\$/, '_')
+  return name === '_ne' ? '_neq' : name
 }
 
 function parseExists(scope: ConditionScope, value: unknown): Condition {
@@ -88,25 +118,40 @@ function parseComparison(scope: ConditionScope, table: ApiTable, column: Column,
       const name = key.replace(/^\$/, '_')
       const sql = columnOperators.get(name)
       return sql === undefined
-        ? compare(scope, column, name === '_ne' ? '_neq' : name, operand)
+        ? compare(scope, column, operatorName(key), operand)
         : compareColumns(scope, table, column, sql, operand)
     }),
   )
 }
 
-function compare(scope: ConditionScope, column: Column, name: string, operand: unknown): Condition {
+function compare(scope: ConditionScope, column: Column, operator: string, operand: unknown): Condition {
+  const value = operandOf(scope, column, operator, operand)
+  return value === undefined ? noRow : { kind: 'compare', column, operator, value }
+}
+
+/** Undefined for what does not fit, which is told. */
+function operandOf(
+  scope: ConditionScope,
+  column: Pick<Column, 'name' | 'type'>,
+  name: string,
+  operand: unknown,
+): GivenValue | undefined {
+  const refuse = (words: string): GivenValue | undefined => {
+    scope.fault(words)
+    return undefined
+  }
   const operator = operatorsOf(column.type).find((each) => each.name === name)
   const at = `${column.name}.${name}`
-  if (operator === undefined) return refused(scope, `${at}: there is no such operator for ${column.type.sql}`)
-  if (operand === null || operand === undefined) return refused(scope, `${at}: a value is expected`)
+  if (operator === undefined) return refuse(`${at}: there is no such operator for ${column.type.sql}`)
+  if (operand === null || operand === undefined) return refuse(`${at}: a value is expected`)
   if (operator.operand === 'boolean' && typeof operand !== 'boolean') {
-    return refused(scope, `${at}: true or false is expected`)
+    return refuse(`${at}: true or false is expected`)
   }
   const isList = operator.operand === 'list' || operator.operand === 'texts'
   if (isList && !Array.isArray(operand) && !isSessionVariable(operand)) {
-    return refused(scope, `${at}: a list or a session variable is expected`)
+    return refuse(`${at}: a list or a session variable is expected`)
   }
-  return { kind: 'compare', column, operator: name, value: givenValue(operand) }
+  return givenValue(operand)
 }
 
 function compareColumns(

@@ -6,13 +6,12 @@
 import { MusterError } from '../../model/errors.ts'
 import { keyOf } from '../catalog/catalog.ts'
 import type { Project, TrackedTable } from '../project/metadata.ts'
-import type { ColumnChoice } from '../project/permissions.ts'
-import type { Api, ApiColumn, ApiTable, Relationship, SelectAccess, UpdateAccess } from './api-model.ts'
-import { allRoots } from './build-api.ts'
-import type { Preset } from './condition.ts'
-import { givenValue, isEveryRow } from './condition.ts'
+import type { Api, ApiTable, ComputedField, Relationship } from './api-model.ts'
+import { isEveryRow } from './condition.ts'
+import type { Granted } from './granted.ts'
+import { grantedTo } from './granted.ts'
+import { checkInheritedRoles, inherited } from './inherited-roles.ts'
 import type { ConditionScope } from './parse-condition.ts'
-import { parseCondition } from './parse-condition.ts'
 
 export interface RoleName {
   readonly role: string
@@ -20,34 +19,36 @@ export interface RoleName {
   readonly isBackend: boolean
 }
 
-/** Every role that the metadata speaks of. */
-export function rolesOf({ tables, functions }: Project): ReadonlySet<string> {
+/** Every role that the metadata speaks of. @throws MusterError `config-invalid` for roles that cannot be inherited */
+export function rolesOf({ tables, functions, inheritedRoles }: Project): ReadonlySet<string> {
   const ofTables = tables.flatMap((table) => [
     ...table.select_permissions,
     ...table.insert_permissions,
     ...table.update_permissions,
     ...table.delete_permissions,
   ])
-  return new Set(
-    [...ofTables, ...functions.flatMap(({ permissions }) => permissions)].map(({ role }) => role),
-  )
+  const own = [...ofTables, ...functions.flatMap(({ permissions }) => permissions)].map(({ role }) => role)
+  checkInheritedRoles(inheritedRoles, new Set(own))
+  return new Set([...own, ...inheritedRoles.map((each) => each.role_name)])
 }
 
 /** @throws MusterError `config-invalid` that lists every permission of the role that does not fit. */
 export function buildRoleApi(project: Project, admin: Api, who: RoleName): Api {
-  const faults: string[] = []
+  const faults = new Set<string>()
   const all = new Map(admin.tables.map((table) => [keyOf(table.table), table]))
   const tables = new Map<string, ApiTable>()
   for (const tracked of project.tables) {
     const table = all.get(keyOf(tracked.table))
     if (table === undefined) continue
-    const fault = (kind: string) => (words: string) => {
-      faults.push(`${tracked.file ?? keyOf(tracked.table)}: ${kind} permission of ${who.role}: ${words}`)
-    }
-    const access = accessOf(tracked, table, who, (kind) => ({ tables: all, root: table, fault: fault(kind) }))
-    if (Object.values(access).some((each) => each !== undefined)) {
-      tables.set(keyOf(table.table), roleTable(tracked, table, access, who))
-    }
+    const file = tracked.file ?? keyOf(tracked.table)
+    const granted = grantedWith(project, who.role, tracked, table, (role, kind) => ({
+      tables: all,
+      root: table,
+      fault: (words) => faults.add(`${file}: ${kind} permission of ${role}: ${words}`),
+    }))
+    const served = roleTable(table, granted, who)
+    if (Object.values(served.access).some((each) => each !== undefined))
+      tables.set(keyOf(table.table), served)
   }
   for (const [key, table] of tables) {
     const relationships = table.relationships as Map<string, Relationship>
@@ -58,14 +59,44 @@ export function buildRoleApi(project: Project, admin: Api, who: RoleName): Api {
       const isNullable = relationship.isNullable || !isEveryRow(target.access.select.filter)
       relationships.set(relationship.name, { ...relationship, target, isNullable })
     }
+    // Who may read rows of the table may have them computed.
+    const computed = table.computed as Map<string, ComputedField>
+    for (const field of table.access.select === undefined ? [] : (all.get(key)?.computed.values() ?? [])) {
+      if (field.gives.kind !== 'rows') continue
+      const target = tables.get(keyOf(field.gives.target.table))
+      if (target?.access.select !== undefined) {
+        computed.set(field.name, { ...field, gives: { kind: 'rows', target } })
+      }
+    }
   }
-  if (faults.length > 0) {
-    throw new MusterError('config-invalid', `the metadata's permissions do not fit: ${faults.join('; ')}`, {
-      details: faults,
+  if (faults.size > 0) {
+    const details = [...faults]
+    throw new MusterError('config-invalid', `the metadata's permissions do not fit: ${details.join('; ')}`, {
+      details,
     })
   }
   return { tables: [...tables.values()], functions: roleFunctions(project, admin, tables, who.role) }
 }
+
+/** Of the role itself, and of the roles that it is made of. */
+function grantedWith(
+  project: Project,
+  role: string,
+  tracked: TrackedTable,
+  table: ApiTable,
+  scopeOf: (role: string, kind: string) => ConditionScope,
+): Granted {
+  const own = grantedTo(role, tracked, table, (kind) => scopeOf(role, kind))
+  const parents = parentsOf(project, role)
+  if (parents.length === 0) return own
+  return inherited(
+    parents.map((parent) => grantedWith(project, parent, tracked, table, scopeOf)),
+    own,
+  )
+}
+
+const parentsOf = ({ inheritedRoles }: Project, role: string): readonly string[] =>
+  inheritedRoles.find((each) => each.role_name === role)?.role_set ?? []
 
 /** A query that returns rows which the role may read anyway needs no permission of its own, as with the engine. */
 function roleFunctions(
@@ -74,9 +105,10 @@ function roleFunctions(
   tables: ReadonlyMap<string, ApiTable>,
   role: string,
 ): Api['functions'] {
+  const roles = withParents(project, role)
   const allowed = new Set(
     project.functions
-      .filter(({ permissions }) => permissions.some((each) => each.role === role))
+      .filter(({ permissions }) => permissions.some((each) => roles.has(each.role)))
       .map((tracked) => keyOf(tracked.function)),
   )
   return admin.functions.flatMap((of) => {
@@ -86,113 +118,28 @@ function roleFunctions(
   })
 }
 
-function roleTable(
-  tracked: TrackedTable,
-  table: ApiTable,
-  access: ApiTable['access'],
-  { role }: RoleName,
-): ApiTable {
-  const permission = tracked.select_permissions.find((each) => each.role === role)?.permission
-  const readable =
-    access.select === undefined || permission === undefined
-      ? []
-      : chosen([...table.columns.values()], permission.columns)
+const withParents = (project: Project, role: string): ReadonlySet<string> =>
+  new Set([role, ...parentsOf(project, role).flatMap((parent) => [...withParents(project, parent)])])
+
+function roleTable(table: ApiTable, granted: Granted, { isBackend }: RoleName): ApiTable {
+  const isFor = <T extends { readonly isBackendOnly: boolean }>(grant: T | undefined): T | undefined =>
+    grant?.isBackendOnly === true && !isBackend ? undefined : grant
+  const { columns = [], computed = [] } = granted.select ?? {}
+  const readable = new Map(columns.map((column) => [column.name, column]))
+  const primaryKey = table.primaryKey.flatMap(({ name }) => readable.get(name) ?? [])
   return {
     name: table.name,
     table: table.table,
-    columns: new Map(readable.map((column) => [column.name, column])),
+    columns: readable,
     relationships: new Map(),
-    primaryKey: table.primaryKey.every((key) => readable.includes(key)) ? table.primaryKey : [],
+    computed: new Map(computed.map((field) => [field.name, field])),
+    primaryKey: primaryKey.length === table.primaryKey.length ? primaryKey : [],
     rootFields: table.rootFields,
-    access,
-  }
-}
-
-function accessOf(
-  tracked: TrackedTable,
-  table: ApiTable,
-  { role, isBackend }: RoleName,
-  scopeOf: (kind: string) => ConditionScope,
-): ApiTable['access'] {
-  const of = <T>(permissions: readonly { role: string; permission: T }[]): T | undefined =>
-    permissions.find((each) => each.role === role)?.permission
-  const forFrontend = <T extends { backend_only?: boolean | null | undefined }>(
-    permission: T | undefined,
-  ): T | undefined => (permission?.backend_only === true && !isBackend ? undefined : permission)
-
-  const select = of(tracked.select_permissions)
-  const insert = forFrontend(of(tracked.insert_permissions))
-  const update = forFrontend(of(tracked.update_permissions))
-  const remove = forFrontend(of(tracked.delete_permissions))
-  const inserting =
-    insert === undefined
-      ? undefined
-      : writeAccess(scopeOf('insert'), table, table.access.insert?.columns ?? [], insert)
-  const updating =
-    update === undefined
-      ? undefined
-      : writeAccess(scopeOf('update'), table, table.access.update?.columns ?? [], update)
-  return {
-    select: select === undefined ? undefined : selectAccess(scopeOf('select'), table, select),
-    // An input without fields is none.
-    insert: inserting !== undefined && inserting.columns.length > 0 ? inserting : undefined,
-    update:
-      updating !== undefined && updating.columns.length + updating.presets.length > 0 ? updating : undefined,
-    delete:
-      remove === undefined || table.access.delete === undefined
-        ? undefined
-        : { filter: parseCondition(scopeOf('delete'), table, remove.filter) },
-  }
-}
-
-function selectAccess(
-  scope: ConditionScope,
-  table: ApiTable,
-  permission: TrackedTable['select_permissions'][number]['permission'],
-): SelectAccess | undefined {
-  noteUnknown(scope, table, permission.columns)
-  const filter = parseCondition(scope, table, permission.filter)
-  if (chosen([...table.columns.values()], permission.columns).length === 0) return undefined
-  return {
-    filter,
-    limit: permission.limit ?? undefined,
-    hasAggregates: permission.allow_aggregations === true,
-    queryRoots: new Set(permission.query_root_fields ?? allRoots),
-    subscriptionRoots: new Set(permission.subscription_root_fields ?? allRoots),
-  }
-}
-
-function writeAccess(
-  scope: ConditionScope,
-  table: ApiTable,
-  writable: readonly ApiColumn[],
-  permission: {
-    readonly columns: ColumnChoice
-    readonly filter?: unknown
-    readonly check?: unknown
-    readonly set?: Readonly<Record<string, unknown>> | null | undefined
-  },
-): UpdateAccess {
-  noteUnknown(scope, table, permission.columns)
-  const presets = Object.entries(permission.set ?? {}).flatMap(([name, value]): Preset[] => {
-    const column = table.table.columns.find((each) => each.name === name)
-    if (column === undefined) scope.fault(`set: there is no column '${name}'`)
-    return column === undefined ? [] : [{ column, value: givenValue(value) }]
-  })
-  const isPreset = ({ column }: ApiColumn): boolean => presets.some((preset) => preset.column === column)
-  return {
-    columns: chosen(writable, permission.columns).filter((column) => !isPreset(column)),
-    presets,
-    filter: parseCondition(scope, table, permission.filter),
-    check: parseCondition(scope, table, permission.check),
-  }
-}
-
-const chosen = (columns: readonly ApiColumn[], choice: ColumnChoice): readonly ApiColumn[] =>
-  choice === '*' ? columns : columns.filter(({ column }) => choice.includes(column.name))
-
-function noteUnknown({ fault }: ConditionScope, { table }: ApiTable, choice: ColumnChoice): void {
-  for (const name of choice === '*' ? [] : choice) {
-    if (table.columns.every((column) => column.name !== name)) fault(`there is no column '${name}'`)
+    access: {
+      select: granted.select,
+      insert: isFor(granted.insert),
+      update: isFor(granted.update),
+      delete: isFor(granted.delete),
+    },
   }
 }

@@ -48,7 +48,7 @@ export function rootFieldsOf(
   }))
   const functions = api.functions
     .filter(({ exposedAs }) => exposedAs === 'query')
-    .flatMap((of) => queryFunction(of, tables, mutations))
+    .flatMap((of) => queryFunction(of, tables))
   const query = [
     ...selects.flatMap(({ access, fields }) => fields.filter(({ root }) => access?.queryRoots.has(root))),
     ...functions,
@@ -61,7 +61,7 @@ export function rootFieldsOf(
         .filter(({ exposedAs }) => exposedAs === 'mutation')
         .map((of) => ({
           name: of.name,
-          config: functionField(of, tables, mutations),
+          config: functionField(of, tables),
           meaning: { kind: 'function', function: of } as const,
         })),
     ],
@@ -71,7 +71,9 @@ export function rootFieldsOf(
       ),
       ...functions,
       ...api.tables
-        .filter(({ access }) => access.select?.subscriptionRoots.has('select_stream'))
+        .filter(
+          ({ access, columns }) => columns.size > 0 && access.select?.subscriptionRoots.has('select_stream'),
+        )
         .map((table) => streamField(table, tables)),
     ],
   }
@@ -131,28 +133,18 @@ function streamField(table: ApiTable, tables: TableTypes): RootField<StreamField
   }
 }
 
-function functionField(
-  of: ApiFunction,
-  tables: TableTypes,
-  mutations: MutationTypes,
-): GraphQLFieldConfig<unknown, unknown> {
-  const input = mutations.functionInput(of)
-  const isOptional = of.arguments.every(({ hasDefault, isSession }) => hasDefault || isSession)
+function functionField(of: ApiFunction, tables: TableTypes): GraphQLFieldConfig<unknown, unknown> {
   return {
     type: of.function.returnsSet ? many(of.returns, tables) : tables.object(of.returns),
     args: {
-      ...(input === undefined ? {} : { args: { type: isOptional ? input : required(input) } }),
+      ...tables.callArguments(`${of.name}_args`, of),
       ...tables.selectArguments(of.returns),
     },
   }
 }
 
-function queryFunction(
-  of: ApiFunction,
-  tables: TableTypes,
-  mutations: MutationTypes,
-): RootField<QueryField>[] {
-  const config = functionField(of, tables, mutations)
+function queryFunction(of: ApiFunction, tables: TableTypes): RootField<QueryField>[] {
+  const config = functionField(of, tables)
   const field: RootField<QueryField> = { name: of.name, config, meaning: { kind: 'function', function: of } }
   if (!of.function.returnsSet || of.returns.access.select?.hasAggregates !== true) return [field]
   return [

@@ -39,7 +39,10 @@ export const isTextual = (type: PgType): boolean =>
   ['text', 'varchar', 'bpchar', 'citext', 'name'].includes(type.name)
 
 export const scalarName = (type: PgType): string =>
-  builtIn.get(type.name)?.name ?? renamed.get(type.name) ?? type.name.replaceAll(/[^_0-9A-Za-z]/g, '_')
+  type.members?.typeName ??
+  builtIn.get(type.name)?.name ??
+  renamed.get(type.name) ??
+  type.name.replaceAll(/[^_0-9A-Za-z]/g, '_')
 
 /** A new scalar, unless GraphQL has it already: each may be in a schema once. */
 export function makeScalar(type: PgType): GraphQLScalarType {

@@ -17,8 +17,12 @@ import type {
   GraphQLOutputType,
 } from 'graphql'
 
+import type { PgType } from '../catalog/catalog.ts'
 import { aggregatesOf } from '../sql/aggregates.ts'
-import type { ApiColumn, ApiTable, Relationship } from './api-model.ts'
+import type { ApiColumn, ApiTable, ComputedField, Relationship } from './api-model.ts'
+import type { FunctionCall } from './function-call.ts'
+import { clientArguments, isPlain } from './function-call.ts'
+import { isGraphqlName } from './names.ts'
 import { booleanType, countType, floatType, isJson } from './scalars.ts'
 import type { InputFields, TypeRegistry } from './type-registry.ts'
 import { listOf, required } from './type-registry.ts'
@@ -31,6 +35,8 @@ export interface TableTypes {
   cursor(table: ApiTable): GraphQLInputObjectType
   /** `where`, `order_by`, `limit`, `offset`, `distinct_on`. */
   selectArguments(table: ApiTable): GraphQLFieldConfigArgumentMap
+  /** `args`, where a client gives the function any; `name` is that of their type. */
+  callArguments(name: string, call: FunctionCall): GraphQLFieldConfigArgumentMap
 }
 
 export function createTableTypes(types: TypeRegistry): TableTypes {
@@ -43,6 +49,7 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
           fields: () => ({
             ...mapFields(table.columns.values(), columnField),
             ...Object.fromEntries([...table.relationships.values()].flatMap(relationshipFields)),
+            ...mapFields(table.computed.values(), (field) => computedField(table, field)),
           }),
         })
       }),
@@ -57,6 +64,9 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
           ...mapFields(table.columns.values(), ({ column }) => ({ type: types.comparison(column.type) })),
           ...mapFields(table.relationships.values(), ({ target }) => ({ type: self.boolExp(target) })),
           ...mapFields(aggregatedOf(table), ({ target }) => ({ type: aggregateBoolExp(target) })),
+          ...mapFields([...table.computed.values()].filter(isPlain), ({ gives }) => ({
+            type: gives.kind === 'scalar' ? types.comparison(gives.type) : self.boolExp(gives.target),
+          })),
         }
       }),
 
@@ -68,9 +78,17 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
         ...(column === undefined ? {} : { distinct_on: { type: listOf(column) } }),
         limit: { type: GraphQLInt },
         offset: { type: GraphQLInt },
-        order_by: { type: listOf(orderBy(table)) },
+        ...(isOrderable(table) ? { order_by: { type: listOf(orderBy(table)) } } : {}),
         where: { type: self.boolExp(table) },
       }
+    },
+
+    callArguments: (name, call) => {
+      const named = clientArguments(call).filter((argument) => isGraphqlName(argument.name))
+      if (named.length === 0) return {}
+      const input = types.input(name, () => mapFields(named, ({ type }) => ({ type: types.value(type) })))
+      const isOptional = clientArguments(call).every(({ hasDefault }) => hasDefault)
+      return { args: { type: isOptional ? input : required(input) } }
     },
 
     cursor: (table) =>
@@ -138,12 +156,24 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
       predicate: { type: required(predicate) },
     }))
 
-  const columnField = ({ column }: ApiColumn): GraphQLFieldConfig<unknown, unknown> => {
+  const computedField = (table: ApiTable, field: ComputedField): GraphQLFieldConfig<unknown, unknown> => {
+    const { name, comment, gives } = field
+    const args = self.callArguments(`${name}_${table.name}_args`, field)
+    const description = comment
+    if (gives.kind === 'scalar') {
+      return { type: types.value(gives.type), args: { ...args, ...pathArgument(gives.type) }, description }
+    }
+    // A list of its own may be null, to the engine's mind; it never is.
+    const rows = new GraphQLList(new GraphQLNonNull(self.object(gives.target)))
+    return { type: rows, args: { ...args, ...self.selectArguments(gives.target) }, description }
+  }
+
+  const columnField = ({ column, visible }: ApiColumn): GraphQLFieldConfig<unknown, unknown> => {
     const type = types.value(column.type)
     return {
-      type: column.isNullable ? type : new GraphQLNonNull(type),
+      type: column.isNullable || visible !== undefined ? type : new GraphQLNonNull(type),
       ...describedBy(column.comment),
-      ...(isJson(column.type) ? { args: { path: { type: GraphQLString } } } : {}),
+      args: pathArgument(column.type),
     }
   }
 
@@ -164,13 +194,22 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
     types.input(`${table.name}_order_by`, () => {
       const relationships = [...table.relationships.values()].flatMap((relationship) => {
         const { name, kind, target } = relationship
+        if (!isOrderable(target)) return []
         if (kind === 'object') return [[name, { type: orderBy(target) }] as const]
         if (target.access.select?.hasAggregates !== true) return []
         return [[`${name}_aggregate`, { type: aggregateOrderBy(target) }] as const]
       })
+      const computed = [...table.computed.values()]
+        .filter(isPlain)
+        .flatMap(({ name, gives }): [string, InputField][] => {
+          if (gives.kind === 'scalar') return [[name, { type: types.order }]]
+          if (gives.target.access.select?.hasAggregates !== true) return []
+          return [[`${name}_aggregate`, { type: aggregateOrderBy(gives.target) }]]
+        })
       return {
         ...mapFields(table.columns.values(), () => ({ type: types.order })),
         ...(Object.fromEntries(relationships) as InputFields),
+        ...Object.fromEntries(computed),
       }
     })
 
@@ -178,14 +217,17 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
     types.input(`${table.name}_aggregate_order_by`, () => ({
       count: { type: types.order },
       ...Object.fromEntries(
-        aggregatesOf(table).map(({ name, columns }) => [
-          name,
-          {
-            type: types.input(`${table.name}_${name}_order_by`, () =>
-              mapFields(columns, () => ({ type: types.order })),
-            ),
-          },
-        ]),
+        aggregatesOf(table)
+          .map(({ name, columns, computed }) => [name, [...columns, ...computed.filter(isPlain)]] as const)
+          .filter(([, fields]) => fields.length > 0)
+          .map(([name, fields]) => [
+            name,
+            {
+              type: types.input(`${table.name}_${name}_order_by`, () =>
+                mapFields(fields, () => ({ type: types.order })),
+              ),
+            },
+          ]),
       ),
     }))
 
@@ -197,7 +239,8 @@ export function createTableTypes(types: TypeRegistry): TableTypes {
           const fields = mapFields(aggregate.columns, (each) => ({
             type: aggregate.isExact ? types.value(each.column.type) : types.value(floatType),
           }))
-          return new GraphQLObjectType({ name: typeName, fields })
+          const computed = mapFields(aggregate.computed, (each) => computedField(table, each))
+          return new GraphQLObjectType({ name: typeName, fields: { ...fields, ...computed } })
         })
         return [aggregate.name, { type }] as const
       })
@@ -223,6 +266,15 @@ const aggregatedOf = ({ relationships }: ApiTable): readonly Pick<Relationship, 
   [...relationships.values()]
     .filter(({ kind, target }) => kind === 'array' && target.access.select?.hasAggregates === true)
     .map(({ name, target }) => ({ name: `${name}_aggregate`, target }))
+
+type InputField = InputFields[string]
+
+/** An input type must have a field. */
+const isOrderable = ({ columns, computed }: ApiTable): boolean =>
+  columns.size > 0 || [...computed.values()].some((field) => field.gives.kind === 'scalar' && isPlain(field))
+
+const pathArgument = (type: PgType): GraphQLFieldConfigArgumentMap =>
+  isJson(type) ? { path: { type: GraphQLString } } : {}
 
 export const manyOf = (type: GraphQLObjectType): GraphQLOutputType =>
   new GraphQLNonNull(new GraphQLList(new GraphQLNonNull(type)))

@@ -14,13 +14,15 @@ import type {
   GraphQLScalarType,
 } from 'graphql'
 
-import type { PgType } from '../catalog/catalog.ts'
+import type { EnumMembers, PgType } from '../catalog/catalog.ts'
 import { isCastable, operatorsOf, textType } from '../sql/operators.ts'
 import type { Operand } from '../sql/operators.ts'
 import { isGraphqlName } from './names.ts'
 import { makeScalar, scalarName } from './scalars.ts'
 
 export type InputFields = GraphQLInputFieldConfigMap
+
+type ValueType = GraphQLScalarType | GraphQLEnumType
 
 export interface TypeRegistry {
   /** The type of that name, made by `make` if there is none yet. */
@@ -29,7 +31,7 @@ export interface TypeRegistry {
   /** Undefined for no values: GraphQL knows no empty enum. */
   enumOf(name: string, values: Iterable<string>): GraphQLEnumType | undefined
   /** What a column of the type holds, going in and coming out. */
-  value(type: PgType): GraphQLScalarType | GraphQLList<GraphQLNonNull<GraphQLScalarType>>
+  value(type: PgType): ValueType | GraphQLList<GraphQLNonNull<ValueType>>
   comparison(type: PgType): GraphQLInputObjectType
   /** `asc`, `desc` and where nulls go. */
   readonly order: GraphQLEnumType
@@ -40,6 +42,13 @@ const orders = ['asc', 'asc_nulls_first', 'asc_nulls_last', 'desc', 'desc_nulls_
 export const required = <T extends GraphQLInputType>(type: T): GraphQLNonNull<T> => new GraphQLNonNull(type)
 export const listOf = <T extends GraphQLInputType>(type: T): GraphQLList<GraphQLNonNull<T>> =>
   new GraphQLList(new GraphQLNonNull(type))
+
+function enumTypeOf({ typeName, values }: EnumMembers): GraphQLEnumType {
+  const entries = values.map(({ name, comment }) => {
+    return [name, comment === undefined ? {} : { description: comment }] as const
+  })
+  return new GraphQLEnumType({ name: typeName, values: Object.fromEntries(entries) })
+}
 
 export function createTypeRegistry(): TypeRegistry {
   const types = new Map<string, GraphQLNamedType>()
@@ -60,7 +69,9 @@ export function createTypeRegistry(): TypeRegistry {
       return registry.named(name, () => new GraphQLEnumType({ name, values: Object.fromEntries(entries) }))
     },
     value: (type) => {
-      const scalar = registry.named(scalarName(type.element ?? type), () => makeScalar(type.element ?? type))
+      const scalar = registry.named<ValueType>(scalarName(type.element ?? type), () =>
+        type.members === undefined ? makeScalar(type.element ?? type) : enumTypeOf(type.members),
+      )
       return type.element === undefined ? scalar : listOf(scalar)
     },
     comparison: (type) => {

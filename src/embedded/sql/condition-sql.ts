@@ -5,6 +5,7 @@ import { HasuraError } from '../execution/hasura-error.ts'
 import type { Condition, GivenValue } from '../schema/condition.ts'
 import { elementOf } from '../schema/condition.ts'
 import { and, joinSql, or } from './boolean-sql.ts'
+import { callSql, rowSql } from './call-sql.ts'
 import { operatorsOf, textType } from './operators.ts'
 import type { SqlContext } from './sql-context.ts'
 import { relationName } from './sql-context.ts'
@@ -28,7 +29,12 @@ export function conditionSql(
     case 'not':
       return `(not ${inner(condition.part)})`
     case 'compare':
-      return comparisonSql(context, condition, alias)
+      return comparisonSql(
+        context,
+        condition,
+        `${alias}.${quoteName(condition.column.name)}`,
+        condition.column.type,
+      )
     case 'compare-columns': {
       const { column, sql, other, isOfRoot } = condition
       return `(${alias}.${quoteName(column.name)} ${sql} ${isOfRoot ? root : alias}.${quoteName(other.name)})`
@@ -40,23 +46,35 @@ export function conditionSql(
       const filter = and([joinSql({ on }, alias, there), conditionSql(context, where, there, root)])
       return `exists (select 1 from ${relationName(table)} as ${there} where ${filter})`
     }
+    case 'compare-computed': {
+      const { call, table, type } = condition
+      const left = callSql(context, call, { row: rowSql(table, alias), path: '$' })
+      return comparisonSql(context, condition, left, type)
+    }
+    case 'exists-computed': {
+      const { call, table, where } = condition
+      const there = context.alias()
+      const rows = callSql(context, call, { row: rowSql(table, alias), path: '$' })
+      const filter = conditionSql(context, where, there, root)
+      return `exists (select 1 from ${rows} as ${there} where ${filter})`
+    }
   }
 }
 
 function comparisonSql(
   context: SqlContext,
-  { column, operator: name, value }: Extract<Condition, { kind: 'compare' }>,
-  alias: string,
+  { operator: name, value }: { readonly operator: string; readonly value: GivenValue },
+  left: string,
+  type: PgType,
 ): string {
-  const operator = operatorsOf(column.type).find((each) => each.name === name)
+  const operator = operatorsOf(type).find((each) => each.name === name)
   // Looked up when the metadata was read; what is not there must not let anything through.
   if (operator === undefined) return 'false'
-  const left = `${alias}.${quoteName(column.name)}`
   switch (operator.operand) {
     case 'same':
-      return operator.sql(left, givenSql(context, value, column.type))
+      return operator.sql(left, givenSql(context, value, type))
     case 'list':
-      return operator.sql(left, listSql(context, value, column.type))
+      return operator.sql(left, listSql(context, value, type))
     case 'boolean':
       return operator.sql(left, String(resolved(context, value)))
     case 'text':

@@ -51,6 +51,8 @@ const keyed: readonly Operator[] = [
   infix('_has_keys_any', '?|', 'texts'),
   infix('_has_keys_all', '?&', 'texts'),
 ]
+/** Members of an enum have no order, though their texts have. */
+const sameness = common.filter(({ name }) => ['_eq', '_neq', '_in', '_nin', '_is_null'].includes(name))
 /** `json` has no equality in PostgreSQL. */
 const nullness = common.filter(({ name }) => name === '_is_null')
 
@@ -60,6 +62,7 @@ export const textType: PgType = { name: 'text', sql: 'text', kind: 'base' }
 export const isCastable = (type: PgType): boolean => type.name === 'jsonb'
 
 export function operatorsOf(type: PgType): readonly Operator[] {
+  if (type.members !== undefined) return sameness
   if (type.element !== undefined) return [...common, ...containing]
   if (type.name === 'json') return nullness
   if (type.name === 'jsonb') return [...common, ...containing, ...keyed]

@@ -1,10 +1,10 @@
 /** `order_by` as SQL; what is ordered by through a relationship is looked up row by row. */
-import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
 import type { ApiTable, Relationship } from '../schema/api-model.ts'
 import { joinSql } from './boolean-sql.ts'
 import { fromTable } from './row-source.ts'
 import type { SqlContext } from './sql-context.ts'
+import { columnSql, computedRows, computedSql } from './visible-sql.ts'
 import { asFields, isAbsent } from './where-sql.ts'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -43,56 +43,83 @@ function items(
     if (isAbsent(value)) {
       throw new HasuraError('validation-failed', `unexpected null value for '${name}'`, `${path}.${name}`)
     }
-    const column = table.columns.get(name)?.column
-    if (column !== undefined) {
-      const sql = `${alias}.${quoteName(column.name)}`
-      return [
-        {
-          sql: wrap?.(sql) ?? sql,
-          direction: direction(value),
-          column: wrap === undefined ? name : undefined,
-        },
-      ]
+    const isColumn = table.columns.has(name)
+    if (isColumn || table.computed.get(name)?.gives.kind === 'scalar') {
+      const sql = orderedSql(context, table, alias, name, `${path}.${name}`)
+      const column = isColumn && wrap === undefined ? name : undefined
+      return [{ sql: wrap?.(sql) ?? sql, direction: direction(value), column }]
     }
-    const relationship = table.relationships.get(name)
     const there = context.alias()
+    const at = `${path}.${name}`
+    const relationship = table.relationships.get(name)
     if (relationship !== undefined) {
-      const through = lookup(context, relationship, alias, there)
+      const through = lookup(() => relatedRows(context, relationship, alias, there))
       const outer: Wrap = (sql) => (wrap ?? same)(through(sql))
-      return items(context, relationship.target, there, asFields(value), `${path}.${name}`, outer)
+      return items(context, relationship.target, there, asFields(value), at, outer)
     }
-    const aggregated = table.relationships.get(name.replace(/_aggregate$/, ''))
-    if (aggregated === undefined)
+    const aggregated = name.replace(/_aggregate$/, '')
+    const related = table.relationships.get(aggregated)
+    const field = table.computed.get(aggregated)
+    const aggregate = (target: ApiTable, rows: () => string): OrderItem[] => {
+      const through = lookup(rows)
+      return aggregateItems(context, target, there, asFields(value), at, (sql) =>
+        (wrap ?? same)(through(sql)),
+      )
+    }
+    if (related !== undefined) {
+      return aggregate(related.target, () => relatedRows(context, related, alias, there))
+    }
+    if (field?.gives.kind !== 'rows')
       throw new HasuraError('validation-failed', `there is no '${name}' to order by`, path)
-    const through = lookup(context, aggregated, alias, there)
-    const outer: Wrap = (sql) => (wrap ?? same)(through(sql))
-    return aggregateItems(aggregated.target, there, asFields(value), outer)
+    const { target } = field.gives
+    return aggregate(target, () => {
+      const rows = computedRows(context, table, alias, { field, target, args: {}, path: at, there })
+      return `${rows.from} where ${rows.condition ?? 'true'}`
+    })
   })
 }
 
-function aggregateItems(table: ApiTable, alias: string, order: Fields, wrap: Wrap): OrderItem[] {
+function aggregateItems(
+  context: SqlContext,
+  table: ApiTable,
+  alias: string,
+  order: Fields,
+  path: string,
+  wrap: Wrap,
+): OrderItem[] {
   return Object.entries(order).flatMap(([name, value]) => {
     if (isAbsent(value)) return []
     if (name === 'count') return [{ sql: wrap('count(*)'), direction: direction(value), column: undefined }]
     return Object.entries(asFields(value)).flatMap(([field, each]) => {
-      const column = table.columns.get(field)?.column
-      if (column === undefined || isAbsent(each)) return []
-      const sql = `${name}(${alias}.${quoteName(column.name)})`
-      return [{ sql: wrap(sql), direction: direction(each), column: undefined }]
+      if (isAbsent(each)) return []
+      const sql = wrap(`${name}(${orderedSql(context, table, alias, field, path)})`)
+      return [{ sql, direction: direction(each), column: undefined }]
     })
   })
+}
+
+/** The value of a column, or of a field that is computed without a client's arguments. */
+function orderedSql(context: SqlContext, table: ApiTable, alias: string, name: string, path: string): string {
+  const column = table.columns.get(name)
+  if (column !== undefined) return columnSql(context, alias, column)
+  const field = table.computed.get(name)
+  if (field !== undefined) return computedSql(context, table, alias, field, {}, path)
+  throw new HasuraError('validation-failed', `there is no '${name}' to order by`, path)
 }
 
 const same: Wrap = (value) => value
 
 /** What a filter needs is asked for with the first value: PostgreSQL refuses a parameter that stands nowhere. */
-function lookup(context: SqlContext, relationship: Relationship, here: string, there: string): Wrap {
+function lookup(rows: () => string): Wrap {
   let from: string | undefined
   return (value) => {
-    from ??= fromTable(context, relationship.target, there)
-    return `(select ${value} from ${from} where ${joinSql(relationship, here, there)})`
+    from ??= rows()
+    return `(select ${value} from ${from})`
   }
 }
+
+const relatedRows = (context: SqlContext, relationship: Relationship, here: string, there: string): string =>
+  `${fromTable(context, relationship.target, there)} where ${joinSql(relationship, here, there)}`
 
 /** The names are SQL with underscores; what they leave open PostgreSQL decides: nulls last when ascending. */
 const direction = (value: unknown): string => String(value).replaceAll('_', ' ')

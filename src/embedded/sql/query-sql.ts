@@ -2,9 +2,9 @@
 import type { AskedField } from '../execution/collect-fields.ts'
 import type { ApiFunction, ApiTable } from '../schema/api-model.ts'
 import type { QueryField } from '../schema/root-fields.ts'
-import { callSql } from './function-sql.ts'
-import type { RowSource } from './select-sql.ts'
+import { functionRows } from './function-sql.ts'
 import { aggregateSql, listSql, objectSql } from './select-sql.ts'
+import type { RowSource } from './row-source.ts'
 import { fromTable } from './row-source.ts'
 import type { SqlContext } from './sql-context.ts'
 import { asFields, whereSql } from './where-sql.ts'
@@ -34,7 +34,7 @@ export function queryFieldSql(
       return aggregateSql(
         context,
         meaning.function.returns,
-        callSql(context, meaning.function, args, path),
+        functionRows(context, meaning.function, args, path),
         field,
         args,
         path,
@@ -50,7 +50,7 @@ export function functionSql(
   args: Arguments,
 ): string {
   const path = `$.selectionSet.${field.key}`
-  const source = callSql(context, of, args, path)
+  const source = functionRows(context, of, args, path)
   if (of.function.returnsSet) return listSql(context, of.returns, source, field, args, path)
   return objectSql(
     context,

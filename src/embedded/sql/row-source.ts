@@ -9,6 +9,13 @@ import { conditionSql } from './condition-sql.ts'
 import type { SqlContext } from './sql-context.ts'
 import { relationName } from './sql-context.ts'
 
+/** Where rows come from: `from` introduces them under `alias`; `condition` holds for them all. */
+export interface RowSource {
+  readonly from: string
+  readonly alias: string
+  readonly condition?: string
+}
+
 /** A table's visible rows under an alias, and the note that the table was read. */
 export function fromTable(context: SqlContext, of: ApiTable, alias: string): string {
   for (const source of of.table.sources) context.sources.add(source)

@@ -2,11 +2,12 @@
 import { getArgumentValues } from 'graphql'
 import type { GraphQLObjectType } from 'graphql'
 
-import { quoteName, quoteText } from '../database/database.ts'
+import type { PgType } from '../catalog/catalog.ts'
+import { quoteText } from '../database/database.ts'
 import type { AskedField } from '../execution/collect-fields.ts'
 import { collectFields, selectionsOf } from '../execution/collect-fields.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
-import type { ApiColumn, ApiTable } from '../schema/api-model.ts'
+import type { ApiTable } from '../schema/api-model.ts'
 import { isBigNumber, isJson } from '../schema/scalars.ts'
 import type { Output } from './json-sql.ts'
 import { jsonList, jsonObject } from './json-sql.ts'
@@ -14,18 +15,13 @@ import { orderItems, orderSql } from './order-sql.ts'
 import { aggregateOutputs } from './aggregate-sql.ts'
 import { joinSql } from './boolean-sql.ts'
 import { jsonPath } from './json-path.ts'
+import type { RowSource } from './row-source.ts'
 import { fromTable } from './row-source.ts'
 import type { SqlContext } from './sql-context.ts'
+import { columnSql, computedRows, computedSql } from './visible-sql.ts'
 import { asFields, isAbsent, whereSql } from './where-sql.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
-
-/** Where rows come from: `from` introduces them under `alias`; `condition` holds for them all. */
-export interface RowSource {
-  readonly from: string
-  readonly alias: string
-  readonly condition?: string
-}
 
 /** `where`, `order_by`, `limit`, `offset` and `distinct_on` over a source: what follows the columns, and precedes them. */
 export function rowsOf(
@@ -53,7 +49,10 @@ export function rowsOf(
       throw new HasuraError('validation-failed', words, path)
     }
   }
-  const distinctColumns = distinctOn.map((name) => columnSql(alias, table.columns.get(name)))
+  const distinctColumns = distinctOn.flatMap((name) => {
+    const column = table.columns.get(name)
+    return column === undefined ? [] : [columnSql(context, alias, column)]
+  })
   const tail = [
     `from ${source.from}`,
     conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`,
@@ -104,28 +103,28 @@ export function rowOutputs(
         : getArgumentValues(definition, each.node, context.scope.variables)
     const here = `${path}.selectionSet.${each.key}`
     const column = table.columns.get(each.name)
-    if (column !== undefined) return [each.key, valueSql(context, alias, column, args, here)]
-    return [each.key, relatedSql(context, table, alias, each, args, here)]
+    if (column !== undefined) {
+      return [each.key, valueSql(context, columnSql(context, alias, column), column.column.type, args, here)]
+    }
+    const computed = table.computed.get(each.name)
+    if (computed === undefined) return [each.key, relatedSql(context, table, alias, each, args, here)]
+    if (computed.gives.kind === 'scalar') {
+      const sql = computedSql(context, table, alias, computed, args, here)
+      return [each.key, valueSql(context, sql, computed.gives.type, args, here)]
+    }
+    const { target } = computed.gives
+    const source = computedRows(context, table, alias, { field: computed, target, args, path: here })
+    return [each.key, listSql(context, target, source, each, args, here)]
   })
 }
 
-function valueSql(
-  context: SqlContext,
-  alias: string,
-  { column }: ApiColumn,
-  args: Arguments,
-  path: string,
-): string {
-  const sql = columnSql(alias, { column })
-  if (isJson(column.type) && typeof args['path'] === 'string') {
+function valueSql(context: SqlContext, sql: string, type: PgType, args: Arguments, path: string): string {
+  if (isJson(type) && typeof args['path'] === 'string') {
     return `(${sql} #> ${context.texts(jsonPath(args['path'], `${path}.args.path`))})`
   }
-  if (!context.stringifyNumerics || !isBigNumber(column.type.element ?? column.type)) return sql
-  return column.type.element === undefined ? `${sql}::text` : `${sql}::text[]`
+  if (!context.stringifyNumerics || !isBigNumber(type.element ?? type)) return sql
+  return type.element === undefined ? `${sql}::text` : `${sql}::text[]`
 }
-
-const columnSql = (alias: string, of: Pick<ApiColumn, 'column'> | undefined): string =>
-  `${alias}.${quoteName(of?.column.name ?? '')}`
 
 function relatedSql(
   context: SqlContext,
@@ -207,7 +206,7 @@ export function aggregateSql(
         const from = `from ${rows} as ${node}${limit}`
         return [each.key, jsonList(rowOutputs(context, table, node, each, here), from)]
       }
-      return [each.key, jsonObject(aggregateOutputs(context, table, rows, each))]
+      return [each.key, jsonObject(aggregateOutputs(context, table, rows, each, here))]
     },
   )
   return `(with ${rows} as (select ${distinct}${source.alias}.* ${tail}) select o from ${jsonObject(outputs)} as whole)`

@@ -25,12 +25,15 @@ export interface SqlContext {
   text(text: string): string
   texts(texts: readonly string[]): string
   alias(): string
+  /** What `make` gave when it was first asked for by that key. */
+  once(key: string, make: () => string): string
 }
 
 type Settings = Pick<SqlContext, 'schema' | 'scope' | 'session' | 'stringifyNumerics'>
 
 export function createSqlContext(settings: Settings): SqlContext {
   const parameters: (string | null)[] = []
+  const made = new Map<string, string>()
   let aliases = 0
   const add = (text: string | null, type: string): string => {
     parameters.push(text)
@@ -55,6 +58,11 @@ export function createSqlContext(settings: Settings): SqlContext {
     text: (text) => add(text, 'text'),
     texts: (texts) => add(arrayText(texts), 'text[]'),
     alias: () => `t${aliases++}`,
+    once: (key, make) => {
+      const text = made.get(key) ?? make()
+      made.set(key, text)
+      return text
+    },
   }
 }
 

@@ -7,6 +7,7 @@ import { jsonList } from './json-sql.ts'
 import { fromTable } from './row-source.ts'
 import { rowOutputs } from './select-sql.ts'
 import type { SqlContext } from './sql-context.ts'
+import { columnSql } from './visible-sql.ts'
 import { asFields, isAbsent, whereSql } from './where-sql.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
@@ -55,6 +56,7 @@ export function streamSql(
   const alias = context.alias()
   const rows = context.alias()
   const name = quoteName(cursor.column.column.name)
+  const value = columnSql(context, alias, cursor.column)
   const [beyond, order, back] = cursor.isDescending ? ['<', 'desc', 'asc'] : ['>', 'asc', 'desc']
   const batchSize = args['batch_size'] as number
   if (batchSize < 1)
@@ -70,8 +72,8 @@ export function streamSql(
   const bound = context.value(cursor.value, cursor.column.column.type)
   const outputs = rowOutputs(context, table, rows, field, path)
   return (
-    `with b as (select ${alias}.* from ${from} where ${alias}.${name} ${beyond} ${bound} and ${filter}` +
-    ` order by ${alias}.${name} ${order} limit ${Math.min(batchSize, table.access.select?.limit ?? batchSize)})` +
+    `with b as (select ${alias}.* from ${from} where ${value} ${beyond} ${bound} and ${filter}` +
+    ` order by ${value} ${order} limit ${Math.min(batchSize, table.access.select?.limit ?? batchSize)})` +
     ` select ${jsonList(outputs, `from b as ${rows}`)}::text, (select b.${name}::text from b order by b.${name} ${back} limit 1), (select count(*)::text from b)`
   )
 }

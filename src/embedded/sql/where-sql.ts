@@ -1,14 +1,14 @@
 /** `where` as SQL. */
 import type { PgType } from '../catalog/catalog.ts'
-import { quoteName } from '../database/database.ts'
 import { HasuraError } from '../execution/hasura-error.ts'
-import type { ApiTable, Relationship } from '../schema/api-model.ts'
+import type { ApiTable, ComputedField, Relationship } from '../schema/api-model.ts'
 import { booleanType, countType, scalarName } from '../schema/scalars.ts'
 import { and, joinSql, or } from './boolean-sql.ts'
 import type { Operator } from './operators.ts'
 import { isCastable, operatorsOf, textType } from './operators.ts'
 import { fromTable } from './row-source.ts'
 import type { SqlContext } from './sql-context.ts'
+import { columnSql, computedRows, computedSql } from './visible-sql.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -40,14 +40,18 @@ export function whereSql(
       if (name === '_not') return `(not ${whereSql(context, table, alias, asFields(value), here)})`
       const relationship = table.relationships.get(name)
       if (relationship !== undefined) return existsSql(context, relationship, alias, asFields(value), here)
-      const column = table.columns.get(name)?.column
+      const column = table.columns.get(name)
+      const computed = table.computed.get(name)
+      if (computed !== undefined)
+        return computedFilter(context, table, computed, alias, asFields(value), here)
       const aggregated = table.relationships.get(name.replace(/_aggregate$/, ''))
       if (column === undefined && aggregated !== undefined) {
         return aggregateSql(context, aggregated, alias, asFields(value), here)
       }
       if (column === undefined)
         throw new HasuraError('validation-failed', `there is no column '${name}'`, here)
-      return comparisonSql(context, `${alias}.${quoteName(column.name)}`, column.type, asFields(value), here)
+      const { type } = column.column
+      return comparisonSql(context, columnSql(context, alias, column), type, asFields(value), here)
     }),
   )
 }
@@ -63,6 +67,24 @@ function existsSql(
   const from = fromTable(context, relationship.target, there)
   const filter = whereSql(context, relationship.target, there, where, path)
   return `exists (select 1 from ${from} where ${and([joinSql(relationship, here, there), filter])})`
+}
+
+function computedFilter(
+  context: SqlContext,
+  table: ApiTable,
+  field: ComputedField,
+  here: string,
+  value: Fields,
+  path: string,
+): string {
+  if (field.gives.kind === 'scalar') {
+    const left = computedSql(context, table, here, field, {}, path)
+    return comparisonSql(context, left, field.gives.type, value, path)
+  }
+  const { target } = field.gives
+  const rows = computedRows(context, table, here, { field, target, args: {}, path })
+  const filter = and([rows.condition ?? 'true', whereSql(context, target, rows.alias, value, path)])
+  return `exists (select 1 from ${rows.from} where ${filter})`
 }
 
 /** What an aggregate over the related rows, or over those that `filter` leaves, must be. */
@@ -86,9 +108,10 @@ function aggregateSql(
         ? 'true'
         : whereSql(context, target, there, asFields(filter), `${at}.filter`)
       const names = isAbsent(args) ? [] : ([args].flat() as string[])
-      const columns = names.map(
-        (each) => `${there}.${quoteName(target.columns.get(each)?.column.name ?? each)}`,
-      )
+      const columns = names.flatMap((each) => {
+        const column = target.columns.get(each)
+        return column === undefined ? [] : [columnSql(context, there, column)]
+      })
       const list = columns.length > 1 ? `(${columns.join(', ')})` : (columns[0] ?? '*')
       const isDistinct = distinct === true && columns.length > 0
       const left = `${name}(${isDistinct ? 'distinct ' : ''}${list})`

@@ -114,7 +114,13 @@ describe.each(databaseKinds)('a filter on %s', (kind) => {
     })
 
   const askAs = async (filter: Expression, query: string): Promise<Record<string, unknown>> => {
-    const project: Project = { tables: [thing(filter)], functions: [], migrationsDirectory: '', ignored: [] }
+    const project: Project = {
+      tables: [thing(filter)],
+      functions: [],
+      inheritedRoles: [],
+      migrationsDirectory: '',
+      ignored: [],
+    }
     const api = buildApi(project, catalog)
     const { executor } = createRoles({ project, api, database, stringifyNumerics: false })(session)
     const text = await executor.run(executor.read({ query }, session))
@@ -162,6 +168,8 @@ const thing = (filter: Expression): TrackedTable => {
   return {
     table,
     object_relationships: [{ name: 'parent', using: { foreign_key_constraint_on: ['parent_id'] } }],
+    computed_fields: [],
+    is_enum: false,
     array_relationships: [
       { name: 'children', using: { foreign_key_constraint_on: { columns: ['parent_id'], table } } },
     ],

@@ -29,7 +29,12 @@ describe.each(databaseKinds)('a start on %s', (kind) => {
     try {
       expect(library.endpoint).toMatchObject({
         databaseWasNew: true,
-        appliedMigrations: ['1700000000000_library', '1700000001000_loans', '1700000002000_shelves'],
+        appliedMigrations: [
+          '1700000000000_library',
+          '1700000001000_loans',
+          '1700000002000_shelves',
+          '1700000003000_readers',
+        ],
       })
       await library.ask('mutation { insert_author_one(object: {id: 1, name: "Austen"}) { id } }')
       await library.restart()

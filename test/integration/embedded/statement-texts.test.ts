@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { GraphQLSchema } from 'graphql'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 
-import { readCatalog } from '../../../src/embedded/catalog/introspection.ts'
+import { readCatalog, trackedBy } from '../../../src/embedded/catalog/introspection.ts'
 import type { Database, Parameters, TextRow } from '../../../src/embedded/database/database.ts'
 import { openPgliteDatabase } from '../../../src/embedded/database/pglite/pglite-database.ts'
 import { subscriptionOf } from '../../../src/embedded/live/subscription.ts'
@@ -107,10 +107,7 @@ describe('no statement has words of', () => {
     ],
   ])('%s', async (_who, projectDir, session) => {
     const project = await readProject(projectDir)
-    const catalog = await readCatalog(real, {
-      tables: project.tables.map(({ table }) => table),
-      functions: project.functions.map(({ function: name }) => name),
-    })
+    const catalog = await readCatalog(real, trackedBy(project))
     const database = recordingOf(real)
     const api = buildApi(project, catalog)
     const role = createRoles({ project, api, database, stringifyNumerics: false })(session)

@@ -8,6 +8,7 @@ import { adminSecret, anEndpoint, libraryProject } from '../../../support/an-end
 import { officeProject } from '../../../support/office.ts'
 import { describeOnPostgres, freshDatabase } from '../../../support/fresh-database.ts'
 import type { FreshDatabase } from '../../../support/fresh-database.ts'
+import { runs } from '../../../support/thoroughness.ts'
 import type { StandIn } from '../../../support/stand-in-engine.ts'
 import { standInEngine } from '../../../support/stand-in-engine.ts'
 
@@ -19,6 +20,7 @@ const run = async (url: string, secret = adminSecret, signal = new AbortControll
     projectDir: libraryProject,
     print: (line) => lines.push(line),
     signal,
+    each: runs(12, 1),
   })
 
 it('says what is wrong with an endpoint that it cannot be held against', async () => {
@@ -62,11 +64,9 @@ describeOnPostgres('an engine with a metadata API', () => {
     const { passed, failed, skipped } = await run(`${engine.url}/v1/graphql`)
     expect(lines.filter((line) => line.startsWith('✗'))).toEqual([])
     expect(failed).toBe(0)
-    expect(passed).toBeGreaterThan(1_000)
-    expect([...skipped.keys()]).toEqual([
-      expect.stringContaining('STRINGIFY'),
-      expect.stringContaining('bounds'),
-    ])
+    expect(passed).toBeGreaterThan(runs(100, 1_000))
+    const known = /STRINGIFY|bounds|introspection/
+    expect([...skipped.keys()].filter((reason) => !known.test(reason))).toEqual([])
     expect(engine.tracked).toEqual([])
     expect(await schemas()).toEqual([['nspname']])
   })

@@ -3,7 +3,7 @@ export const seed = {
   query: `mutation (
     $authors: [author_insert_input!]!, $books: [book_insert_input!]!, $loans: [shop_loan_insert_input!]!
     $shelves: [shelf_insert_input!]!, $items: [item_insert_input!]!, $cards: [card_insert_input!]!
-    $samples: [sample_insert_input!]!, $curios: [curio_insert_input!]!
+    $samples: [sample_insert_input!]!, $curios: [curio_insert_input!]!, $readers: [reader_insert_input!]!
   ) {
     delete_shop_loan(where: {}) { affected_rows }
     delete_book(where: {}) { affected_rows }
@@ -11,6 +11,7 @@ export const seed = {
     delete_sample(where: {}) { affected_rows }
     delete_curio(where: {}) { affected_rows }
     delete_shelf(where: {}) { affected_rows }
+    delete_reader(where: {}) { affected_rows }
     insert_author(objects: $authors) { affected_rows }
     insert_book(objects: $books) { affected_rows }
     insert_shop_loan(objects: $loans) { affected_rows }
@@ -19,6 +20,7 @@ export const seed = {
     insert_card(objects: $cards) { affected_rows }
     insert_sample(objects: $samples) { affected_rows }
     insert_curio(objects: $curios) { affected_rows }
+    insert_reader(objects: $readers) { affected_rows }
   }`,
   variables: {
     authors: [
@@ -47,6 +49,11 @@ export const seed = {
       { shelf_id: 2, place: 1, label: 'globe', weight: 1.5, state: { a: 1, list: [1, 2, 3], o: { p: 'q' } } },
       { shelf_id: 2, place: 2, label: 'map', weight: 0.25, state: {} },
       { shelf_id: 4, place: 1, label: 'lamp', weight: null, state: { b: { c: true } } },
+    ],
+    readers: [
+      { id: 1, first_name: 'ann', last_name: 'Lee', genre: 'verse', grade: 'gold', points: 30 },
+      { id: 2, first_name: 'bob', genre: 'prose', points: 7 },
+      { id: 3, first_name: 'cleo', last_name: 'Day', genre: 'verse', grade: 'basic', points: 12 },
     ],
     cards: [{ id: 1, shelf_id: 4, words: 'Lamps' }],
     samples: [

@@ -24,4 +24,4 @@ export const aTable = (name: string, overrides: Partial<Table> = {}): Table => (
   ...overrides,
 })
 
-export const aCatalog = (...tables: Table[]): Catalog => ({ tables, functions: [] })
+export const aCatalog = (...tables: Table[]): Catalog => ({ tables, functions: [], enums: new Map() })

@@ -15,6 +15,8 @@ type Overrides = Omit<Partial<TrackedTable>, 'configuration'> & {
 const tracked = (name: string, { configuration, ...overrides }: Overrides = {}): TrackedTable => ({
   table: { schema: 'public', name },
   object_relationships: [],
+  computed_fields: [],
+  is_enum: false,
   array_relationships: [],
   select_permissions: [],
   insert_permissions: [],
@@ -24,7 +26,7 @@ const tracked = (name: string, { configuration, ...overrides }: Overrides = {}):
   ...overrides,
 })
 const schemaOf = (catalog: Catalog, ...tables: TrackedTable[]) => {
-  const project: Project = { tables, functions: [], migrationsDirectory: '', ignored: [] }
+  const project: Project = { tables, functions: [], inheritedRoles: [], migrationsDirectory: '', ignored: [] }
   return buildSchema(buildApi(project, catalog)).schema
 }
 

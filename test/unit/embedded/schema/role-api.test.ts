@@ -9,6 +9,8 @@ const tracked = (overrides: Partial<TrackedTable>): TrackedTable => ({
   table: { schema: 'public', name: 'pet' },
   file: 'tables/public_pet.yaml',
   object_relationships: [],
+  computed_fields: [],
+  is_enum: false,
   array_relationships: [],
   select_permissions: [],
   insert_permissions: [],
@@ -21,6 +23,7 @@ const apiOf = (overrides: Partial<TrackedTable>, isBackend = false) => {
   const project: Project = {
     tables: [tracked(overrides)],
     functions: [],
+    inheritedRoles: [],
     migrationsDirectory: '',
     ignored: [],
   }
