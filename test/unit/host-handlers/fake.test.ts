@@ -4,7 +4,7 @@ import { FakeCloud } from '../../../host-handlers/fake/cloud.ts'
 import { createFakeHandler } from '../../../host-handlers/fake/handler.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 import { launchErrorCodes } from '../../../src/model/host-handler.ts'
-import { aLaunchSpec, describeHandlerContract, listHosts } from '../../support/handler-contract.ts'
+import { aLaunchSpec, describeHandlerContract, listHosts } from '../../host-handlers/contract.ts'
 
 const { signal } = new AbortController()
 
@@ -14,6 +14,13 @@ describeHandlerContract('fake', async () => {
     open: (fleetId) => createFakeHandler(cloud, fleetId),
     countMachines: async () => cloud.machines.length,
     close: async () => undefined,
+    refuseNext: () => {
+      cloud.fault('launch', { kind: 'refused', code: 'quota-exceeded' })
+      return 'quota-exceeded'
+    },
+    loseNextAnswer: () => cloud.fault('launch', { kind: 'lost-reply' }),
+    givePartNext: (machines) =>
+      cloud.fault('launch', { kind: 'partial', machines, code: 'insufficient-capacity' }),
   }
 })
 

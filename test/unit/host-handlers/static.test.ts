@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 
 import { createHandler } from '../../../host-handlers/static/handler.ts'
 import { aHandlerContext } from '../../support/a-handler-context.ts'
-import { aLaunchSpec, listHosts } from '../../support/handler-contract.ts'
+import { aLaunchSpec, listHosts } from '../../host-handlers/contract.ts'
 
 const { signal } = new AbortController()
 const handler = createHandler(aHandlerContext())
