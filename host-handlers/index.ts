@@ -11,6 +11,7 @@ import type { HostHandler } from '../src/model/host-handler.ts'
 import type { HandlerContext, HandlerPlugin } from './handler-context.ts'
 
 const plugins = {
+  aws: () => import('./aws/handler.ts'),
   fake: () => import('./fake/handler.ts'),
   local: () => import('./local/handler.ts'),
   static: () => import('./static/handler.ts'),

@@ -1,0 +1,218 @@
+/**
+ * The exact request of a launch: made once, from what was found of image, type and network; stored; and sent as it
+ * was stored, as often as it takes. Pure.
+ */
+import type { RunInstancesCommandInput } from '@aws-sdk/client-ec2'
+import { z } from 'zod'
+
+import { LaunchError } from '../../src/model/host-handler.ts'
+import type { LaunchWish, Offering } from '../../src/model/host-handler.ts'
+import type { JsonObject } from '../../src/model/json.ts'
+import type { MachineImage } from './image.ts'
+import type { TypeFacts } from './instance-types.ts'
+import type { AwsRegionOptions } from './options.ts'
+import { bootstrapSchema, userDataOf } from './user-data.ts'
+import type { Bootstrap } from './user-data.ts'
+
+/** The tags by which machines are known, in the create call: a machine without them never exists. */
+export const tagKeys = {
+  fleet: 'muster:fleet',
+  launch: 'muster:launch',
+  region: 'muster:region',
+  version: 'muster:version',
+} as const
+
+/** As stored with the launch; no secret, and no user data but its hash. */
+const storedRequest = z.strictObject({
+  format: z.literal(1),
+  call: z.literal('RunInstances'),
+  /** AWS's name of the region. */
+  region: z.string(),
+  /** RunInstances' own parameters, but for UserData and ClientToken. */
+  input: z.looseObject({ MinCount: z.literal(1), MaxCount: z.int().min(1) }),
+  bootstrap: bootstrapSchema,
+  userDataSha256: z.string(),
+})
+export interface StoredRequest {
+  readonly region: string
+  readonly count: number
+  readonly input: RunInstancesCommandInput
+  /** As it must be again, or the request is another one. */
+  readonly userDataSha256: string
+  readonly bootstrap: Bootstrap
+}
+
+export interface RequestParts {
+  readonly wish: LaunchWish
+  readonly offering: Offering
+  readonly options: AwsRegionOptions
+  /** AWS's name of the region. */
+  readonly region: string
+  readonly subnetId: string
+  readonly securityGroupIds: readonly string[]
+  readonly image: MachineImage
+  readonly type: TypeFacts
+  readonly daemons: readonly string[]
+}
+
+/** @throws LaunchError `invalid-request` when image, type and options do not go together; all reasons at once. */
+export function requestOf(parts: RequestParts): JsonObject {
+  const faults = mismatches(parts)
+  if (faults.length > 0) throw new LaunchError('invalid-request', faults.join('; '))
+  const bootstrap = bootstrapOf(parts)
+  const request = {
+    format: 1,
+    call: 'RunInstances',
+    region: parts.region,
+    input: inputOf(parts),
+    bootstrap,
+    userDataSha256: userDataOf(bootstrap, parts.wish.enrolmentToken).sha256,
+  }
+  // What is undefined must not come back as something else from the row.
+  return JSON.parse(JSON.stringify(request)) as JsonObject
+}
+
+/** @throws LaunchError `invalid-request` for a request that no version of this handler stored. */
+export function parseStoredRequest(request: JsonObject | undefined): StoredRequest {
+  const parsed = storedRequest.safeParse(request)
+  if (!parsed.success) {
+    throw new LaunchError(
+      'invalid-request',
+      'the launch holds no request that this version of the provider "aws" can send: resolve it first',
+    )
+  }
+  const { region, input, bootstrap, userDataSha256 } = parsed.data
+  return {
+    region,
+    count: input.MaxCount,
+    input: input,
+    bootstrap,
+    userDataSha256,
+  }
+}
+
+/** What keeps the parts from going together, in plain words. */
+function mismatches({ offering, options, image, type, daemons }: RequestParts): readonly string[] {
+  const faults: string[] = []
+  if (daemons.length === 0)
+    faults.push('no address is known at which managers reach the daemon: set one that machines can dial')
+  if (!type.architectures.includes(image.architecture)) {
+    const can = type.architectures.join(' and ')
+    faults.push(`image ${image.id} is built for ${image.architecture}, and ${type.name} runs ${can}`)
+  }
+  if (options.sev_snp && !type.features.includes('amd-sev-snp')) {
+    faults.push(
+      `sev_snp is asked for, and ${type.name} cannot do AMD SEV-SNP: use types that can (m6a, c6a, r6a)`,
+    )
+  }
+  if (options.sev_snp && !image.bootModes.includes('uefi')) {
+    faults.push(`sev_snp is asked for, and image ${image.id} does not boot by UEFI`)
+  }
+  const size = options.root_volume.size
+  if (size !== undefined && image.rootSize !== undefined && size < image.rootSize) {
+    faults.push(`root_volume.size is ${size} GiB, and image ${image.id} needs ${image.rootSize}`)
+  }
+  if (!type.lifecycles.includes(offering.lifecycle))
+    faults.push(`${type.name} is not sold as ${offering.lifecycle}`)
+  return faults
+}
+
+function bootstrapOf({ wish, offering, options, daemons }: RequestParts): Bootstrap {
+  const { manager } = options
+  return {
+    fleetId: wish.fleetId,
+    launchId: wish.launchId,
+    agents: offering.agents,
+    version: wish.version,
+    daemons: [...daemons],
+    caPins: [...wish.caPins],
+    app: options.app,
+    agentCommand: options.agent_command,
+    address: options.address,
+    program: manager.program,
+    ...('url' in manager ? { archive: { url: manager.url, sha256: manager.sha256 } } : {}),
+  }
+}
+
+function inputOf(parts: RequestParts): RunInstancesCommandInput {
+  const { wish, offering, options, image, type, subnetId } = parts
+  const { root_volume: volume, instance_profile: profile } = options
+  const groups = [...parts.securityGroupIds]
+  const tags = tagsOf(parts)
+  return {
+    ImageId: image.id,
+    InstanceType: type.name as NonNullable<RunInstancesCommandInput['InstanceType']>,
+    MinCount: 1,
+    MaxCount: wish.count,
+    ...(options.public_ip === undefined
+      ? { SubnetId: subnetId, SecurityGroupIds: groups }
+      : {
+          NetworkInterfaces: [
+            {
+              DeviceIndex: 0,
+              SubnetId: subnetId,
+              Groups: groups,
+              AssociatePublicIpAddress: options.public_ip,
+              DeleteOnTermination: true,
+            },
+          ],
+        }),
+    InstanceInitiatedShutdownBehavior: 'terminate',
+    ...(type.takesEbsOptimized ? { EbsOptimized: true } : {}),
+    BlockDeviceMappings: [
+      {
+        DeviceName: image.rootDevice,
+        Ebs: {
+          Encrypted: true,
+          DeleteOnTermination: true,
+          VolumeType: volume.type,
+          ...(volume.size === undefined ? {} : { VolumeSize: volume.size }),
+          ...(volume.kms_key === undefined ? {} : { KmsKeyId: volume.kms_key }),
+        },
+      },
+    ],
+    // IMDSv2 only: what a workload can be talked into fetching does not hold the machine's credentials.
+    MetadataOptions: {
+      HttpTokens: 'required',
+      HttpEndpoint: 'enabled',
+      HttpPutResponseHopLimit: options.metadata_hops,
+      InstanceMetadataTags: 'disabled',
+    },
+    ...(profile === undefined
+      ? {}
+      : { IamInstanceProfile: profile.startsWith('arn:') ? { Arn: profile } : { Name: profile } }),
+    ...(options.key_name === undefined ? {} : { KeyName: options.key_name }),
+    ...(options.sev_snp ? { CpuOptions: { AmdSevSnp: 'enabled' } } : {}),
+    ...(offering.lifecycle === 'spot' ? { InstanceMarketOptions: spotMarket(options) } : {}),
+    TagSpecifications: [
+      { ResourceType: 'instance', Tags: tags },
+      { ResourceType: 'volume', Tags: tags },
+    ],
+  }
+}
+
+function spotMarket(
+  options: AwsRegionOptions,
+): NonNullable<RunInstancesCommandInput['InstanceMarketOptions']> {
+  const price = options.spot_max_price
+  return {
+    MarketType: 'spot',
+    SpotOptions: {
+      SpotInstanceType: 'one-time',
+      InstanceInterruptionBehavior: 'terminate',
+      ...(price === undefined ? {} : { MaxPrice: String(price) }),
+    },
+  }
+}
+
+function tagsOf({ wish, options }: RequestParts): { Key: string; Value: string }[] {
+  const tags = {
+    ...options.tags,
+    [tagKeys.fleet]: wish.fleetId,
+    [tagKeys.launch]: wish.launchId,
+    [tagKeys.region]: wish.regionId,
+    [tagKeys.version]: wish.version,
+    Name: `muster ${wish.regionId}`,
+  }
+  return Object.entries(tags).map(([Key, Value]) => ({ Key, Value }))
+}
