@@ -15,7 +15,7 @@ import { openWire } from './wire.ts'
 export interface Forwarder {
   /** The socket's path. */
   readonly path: string
-  /** Why it last came to nothing; undefined when all is well. */
+  /** Why the WebSocket could not be opened; undefined when it could: what came then is for those at its ends. */
   readonly fault: () => string | undefined
   close(): void
 }
@@ -35,15 +35,16 @@ export async function startForwarder(directory: string, address: DaemonAddress):
     local.once('close', () => open.delete(local))
     // Until the other side is there its errors are nobody's.
     local.on('error', () => undefined)
-    openWire(address, { timeoutMs: openMs, signal: closing.signal })
-      .then((wire) => {
+    openWire(address, { timeoutMs: openMs, signal: closing.signal }).then(
+      (wire) => {
         fault = undefined
-        return pipeline(local, wire, local)
-      })
-      .catch((error: unknown) => {
+        pipeline(local, wire, local).catch(() => local.destroy())
+      },
+      (error: unknown) => {
         fault = error instanceof Error ? error.message : String(error)
         local.destroy()
-      })
+      },
+    )
   })
   await rm(path, { force: true })
   await new Promise<void>((resolve, reject) => {

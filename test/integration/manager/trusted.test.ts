@@ -117,19 +117,25 @@ describe('a manager with an authority', () => {
     expect(daemon.hellos).toEqual([])
   })
 
-  it('knocks on when its certificate is revoked, says why that probably is, and its sessions go on', async () => {
-    await run()
-    const agent = await waiting()
-    await occupy(agent)
-    trust.revoked.add(serials()[0]!)
-    daemon.wire.cut()
-    await eventually(() =>
-      lines.some(({ reason }) => reason?.includes('revoked, or its backend is terminated')),
-    )
-    expect((await call(agent)).status).toBe(200)
-    trust.revoked.clear()
-    await eventually(() => daemon.hellos.length === 2, { timeoutMs: 20_000 })
-  })
+  it.each([
+    ['a port', () => daemon.address],
+    ['a WebSocket', () => daemon.wire.webSocketUrl],
+  ])(
+    'is refused at %s when its certificate is revoked: says why that probably is, and serves on',
+    async (_, address) => {
+      await run({ daemons: [address()] })
+      const agent = await waiting()
+      await occupy(agent)
+      trust.revoked.add(serials()[0]!)
+      daemon.wire.cut()
+      await eventually(() =>
+        lines.some(({ reason }) => reason?.includes('revoked, or its backend is terminated')),
+      )
+      expect((await call(agent)).status).toBe(200)
+      trust.revoked.clear()
+      await eventually(() => daemon.hellos.length === 2, { timeoutMs: 20_000 })
+    },
+  )
 
   it('ends everything and fails when its backend is terminated', async () => {
     await run()
