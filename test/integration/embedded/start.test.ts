@@ -80,6 +80,7 @@ describeOnPostgres('a start', () => {
       '1700000000000_library',
       '1700000001000_loans',
       '1700000002000_shelves',
+      '1700000003000_readers',
     ])
     for (const endpoint of endpoints) await endpoint.stop()
     await shared.drop()
