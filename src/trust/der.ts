@@ -29,10 +29,17 @@ export function objectIdentifier(dotted: string): Buffer {
 
 /** UTCTime until 2049, GeneralizedTime after (RFC 5280, 4.1.2.5); milliseconds since the epoch, cut to seconds. */
 export function time(ms: number): Buffer {
-  const digits = new Date(ms).toISOString().replace(/[-:T]|\.\d+/g, '')
-  return Number(digits.slice(0, 4)) < 2050
-    ? encode(0x17, Buffer.from(digits.slice(2)))
-    : encode(0x18, Buffer.from(digits))
+  const at = new Date(ms)
+  const year = at.getUTCFullYear()
+  const day = two(at.getUTCMonth() + 1) + two(at.getUTCDate())
+  const clock = two(at.getUTCHours()) + two(at.getUTCMinutes()) + two(at.getUTCSeconds())
+  return year < 2050
+    ? encode(0x17, Buffer.from(`${two(year % 100)}${day}${clock}Z`, 'latin1'))
+    : encode(0x18, Buffer.from(`${year}${day}${clock}Z`, 'latin1'))
+}
+
+function two(value: number): string {
+  return value < 10 ? `0${value}` : `${value}`
 }
 
 function header(tag: number, length: number): Buffer {
