@@ -82,6 +82,8 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
     store,
     view: daemon.mirror,
     assigner: daemon.assigner,
+    backends: daemon.backends,
+    upgrades: daemon.webSockets,
     health,
     wake: daemon.wake,
     hint: daemon.hint,

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 import { fastify } from 'fastify'
 import type { FastifyInstance } from 'fastify'
@@ -56,6 +57,11 @@ export interface ApiOptions extends Omit<ApiContext, 'metrics'> {
   readonly credentialLimit?: number
   /** How long a request's headers, and all of it, may take to come, in milliseconds; 10,000 and 30,000 unless told. */
   readonly patience?: { readonly headersMs: number; readonly requestMs: number }
+  /** Takes requests to upgrade; without it there are none. Stopped before the API is. */
+  readonly upgrades?: {
+    upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
+    stop(): void
+  }
 }
 
 export interface RunningApi {
@@ -140,11 +146,18 @@ export async function createApi(
     probeRoutes(app, context)
     if (options.backends !== undefined) backendRoutes(app, { ...context, backends: options.backends })
   })
+  const { upgrades } = options
+  if (upgrades !== undefined) {
+    app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      upgrades.upgrade(request, socket, head),
+    )
+  }
   await app.ready()
 
   const stop = async (): Promise<void> => {
     isStopping = true
     assigner.stop()
+    upgrades?.stop()
     const cancel = clock.after(longestStopMs, () => app.server.closeAllConnections())
     await app.close()
     cancel()

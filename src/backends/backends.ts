@@ -34,6 +34,8 @@ export interface BackendConnections {
     readonly serials: readonly string[]
     readonly backendIds: readonly string[]
   }): Promise<void>
+  /** Why a backend's right is about to be taken, for its manager to be told. */
+  terminating(backendId: string, reason: TerminateReason): void
   /** Milliseconds since the epoch; undefined when it is not connected to this daemon. */
   lastHeard(backendId: string): number | undefined
   /** Ask the manager for its platform, and wait for the rows to have it. @throws MusterError `conflict`, `unavailable` */
@@ -43,7 +45,9 @@ export interface BackendConnections {
 export interface BackendsOptions {
   readonly store: TrustStore
   readonly authority: Pick<Authority, 'issueForHost' | 'crl' | 'trusted' | 'pins'>
-  /** Known once the database is. */
+  /** A token by chance, and what of it is stored. */
+  readonly newToken: () => { readonly text: string; readonly id: string; readonly secretHash: string }
+  /** @throws MusterError `unavailable` before the database was heard */
   readonly fleetId: () => string
   /** Where managers dial. */
   readonly daemons: () => readonly string[]
@@ -171,6 +175,7 @@ export class Backends {
   /** Revokes it, and closes the connection that uses it. */
   async revoke(id: string, serial: string, reason: RevokeReason, actor: string): Promise<Certificate> {
     await this.certificate(id, serial)
+    this.#options.connections.terminating(id, 'certificate-revoked')
     const revoked = await this.#options.store.revokeCertificate(serial, reason, actor)
     if (revoked === undefined) throw noSuchCertificate(id, serial)
     await this.#cut({ serials: [serial], backendIds: [id] })
@@ -189,6 +194,7 @@ export class Backends {
     id: string,
     { reason, agents, actor }: { reason: TerminateReason; agents: AgentsAtTermination; actor: string },
   ): Promise<Backend> {
+    this.#options.connections.terminating(id, reason)
     const backend =
       (await this.#options.store.terminateBackend(id, reason, agents, actor)) ?? (await this.read(id))
     await this.#cut({ serials: [], backendIds: [id] })

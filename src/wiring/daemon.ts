@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import type { Config, Environment } from '../../config/load.ts'
 import { loadAlgorithm } from '../../scaling-algorithms/index.ts'
 import { Assigner } from '../assign/assigner.ts'
+import { Backends } from '../backends/backends.ts'
 import { untilUsable } from '../boot.ts'
 import { ChangeFollower } from '../event-handler/change-follower.ts'
 import { Leadership } from '../event-handler/leadership.ts'
@@ -18,6 +19,8 @@ import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Health } from '../lib/health.ts'
 import type { Logger } from '../lib/logger.ts'
 import { ManagerLink } from '../manager-link/manager-link.ts'
+import type { WebSocketDoor } from '../manager-link/web-socket-door.ts'
+import { createWebSocketDoor } from '../manager-link/web-socket-door.ts'
 import { MusterError } from '../model/errors.ts'
 import type { Cause } from '../model/event.ts'
 import { ActionQueue } from '../reconcile/action-queue.ts'
@@ -60,6 +63,9 @@ export interface DaemonOptions {
 export interface Daemon {
   readonly mirror: Mirror
   readonly assigner: Assigner
+  readonly backends: Backends
+  /** Managers that come through the HTTP API. */
+  readonly webSockets: WebSocketDoor
   readonly wake: (regionId: string, cause: Cause) => void
   readonly hint: (rows: readonly RowHint[]) => boolean
   /** From the first query to subscribed and leading; resolves when the signal is aborted before that. */
@@ -126,6 +132,30 @@ export function createDaemon(options: DaemonOptions): Daemon {
     newId: randomUUID,
   })
 
+  const daemonAddresses = (): readonly string[] =>
+    settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${link.port ?? settings.MUSTER_MANAGER_PORT}`]
+  const backends = new Backends({
+    store: options.trustStore,
+    authority: trust.latest,
+    fleetId: () => {
+      if (fleetId === '') throw new MusterError('unavailable', 'the daemon is just starting')
+      return fleetId
+    },
+    daemons: daemonAddresses,
+    connections: {
+      // A daemon that stands by holds nothing, and its list is read by its follower.
+      rightsChanged: (of) => trust.rights.changed(of),
+      lastHeard: (backendId) => link.backendLastHeard(backendId),
+      terminating: (backendId, reason) => link.terminating(backendId, reason),
+      askInfo: (backendId, signal) => link.askInfo(backendId, signal),
+    },
+    clock,
+  })
+  const webSockets = createWebSocketDoor({
+    take: (bytes, address) => link.take(bytes, address),
+    isOpen: () => link.port !== undefined,
+    clock,
+  })
   const handlerOf = createProviders({
     config,
     environment: options.environment,
@@ -133,8 +163,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
     fault,
     fleetId: () => fleetId,
     providerOf: (regionId) => mirror.region(regionId)?.provider,
-    daemonAddresses: () =>
-      settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${link.port ?? settings.MUSTER_MANAGER_PORT}`],
+    daemonAddresses,
   })
 
   const queue: ActionQueue = new ActionQueue({
@@ -254,6 +283,8 @@ export function createDaemon(options: DaemonOptions): Daemon {
   return {
     mirror,
     assigner,
+    backends,
+    webSockets,
     wake,
     hint: (rows) => follower.hint(rows),
     boot: async () => {

@@ -1,5 +1,5 @@
 /** Backends through the API, over the store as the daemon has it, with a real authority. */
-import { X509Certificate } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 
 import { unzipSync } from 'fflate'
 import type { FastifyInstance, InjectOptions } from 'fastify'
@@ -14,6 +14,7 @@ import { createHasuraTrustStore } from '../../../src/hasura/trust-store.ts'
 import { MusterError } from '../../../src/model/errors.ts'
 import type { TrustStore } from '../../../src/store/trust-store.ts'
 import type { Authority } from '../../../src/trust/authority.ts'
+import { newToken, parseToken } from '../../../src/trust/enrolment-token.ts'
 import { keyPairAndCsr } from '../../../src/trust/new-key.ts'
 import { anApi, asAdmin, bearer } from '../../support/an-api.ts'
 import type { AnEndpoint } from '../../support/an-endpoint.ts'
@@ -35,6 +36,10 @@ class FakeConnections implements BackendConnections {
   rightsChanged(of: { serials: readonly string[]; backendIds: readonly string[] }): Promise<void> {
     this.cuts.push(of)
     return Promise.resolve()
+  }
+
+  terminating(): void {
+    // Only a manager would hear it.
   }
 
   lastHeard(backendId: string): number | undefined {
@@ -64,7 +69,12 @@ describe('backends through the API', () => {
     authority = await anAuthority()
     connections = new FakeConnections()
     const backends = new Backends({
-      ...{ store, authority, connections, clock },
+      ...{ store, connections, clock },
+      authority: () => authority,
+      newToken: () => {
+        const text = newToken(randomBytes)
+        return { text, ...parseToken(text)! }
+      },
       fleetId: () => 'fleet-1',
       daemons: () => ['127.0.0.1:7011'],
     })
