@@ -1,6 +1,6 @@
 /**
  * The secret that lets a manager enrol: `mse1_<id>_<secret>`. The id (128 bits, base32) is public: rows are found and
- * logs are read by it. The secret (256 bits, base64url) is stored as its SHA-256 only; it is random or derived under a
+ * logs may name it. The secret (256 bits, base64url) is stored as its SHA-256 only; it is random or derived under a
  * key, so a slow hash would add nothing.
  */
 import { createHash, createHmac } from 'node:crypto'
@@ -14,7 +14,6 @@ export interface ParsedToken {
 }
 
 const wholeToken = /^mse1_([a-z2-7]{26})_([A-Za-z0-9_-]{43})$/
-const anyToken = /mse1_([a-z2-7]{1,26})_[A-Za-z0-9_-]+/g
 
 /**
  * The token of one attempt of a launch. Derived, never stored: a repeated call carries the same bytes, whichever daemon
@@ -36,11 +35,6 @@ export function parseToken(text: string): ParsedToken | undefined {
   const [, id, secret] = wholeToken.exec(text) ?? []
   if (id === undefined || secret === undefined) return undefined
   return { id, secretHash: createHash('sha256').update(secret).digest('hex') }
-}
-
-/** For logs: every token in the text without its secret. */
-export function redactTokens(text: string): string {
-  return text.replace(anyToken, 'mse1_$1_[redacted]')
 }
 
 function tokenText(id: Buffer, secret: Buffer): string {

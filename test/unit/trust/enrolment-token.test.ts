@@ -2,7 +2,8 @@ import { createHash, randomBytes } from 'node:crypto'
 
 import { describe, expect, it } from 'vitest'
 
-import { launchToken, newToken, parseToken, redactTokens } from '../../../src/trust/enrolment-token.ts'
+import { safeText } from '../../../src/lib/safe-log.ts'
+import { launchToken, newToken, parseToken } from '../../../src/trust/enrolment-token.ts'
 
 const key = 'fleet-key-of-the-tests-fleet-key-of'
 
@@ -51,13 +52,7 @@ describe('parseToken', () => {
   )
 })
 
-it('leaves the id of a token in a log line, never its secret', () => {
-  const tokens = Array.from({ length: 50 }, () => newToken(randomBytes))
-  const line = `{"token":"${tokens.join('","also":"')}"} ${tokens[0]!.slice(0, -5)}`
-  const redacted = redactTokens(line)
-  for (const token of tokens) {
-    const { id } = parseToken(token)!
-    expect(redacted).toContain(`mse1_${id}_[redacted]`)
-    expect(redacted).not.toContain(token.slice(32, 52))
-  }
+it('is of the form that logs leave out', () => {
+  const token = newToken(randomBytes)
+  expect(safeText(`{"a":"${token}"} ${token}`)).not.toContain(token.slice(32))
 })
