@@ -3,7 +3,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export NODE_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop-hosts check schema format test contract bench clean
+.PHONY: help install moto run stop-hosts check schema format test contract bench clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -12,6 +12,13 @@ install: node_modules/.package-lock.json ## install what package-lock.json names
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@npm ci --prefer-offline --no-audit --no-fund --loglevel=error
+	@touch $@
+
+moto: .venv/.installed ## install the EC2 API server that tests of the provider aws run against (needs python3-venv)
+
+.venv/.installed:
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check "moto[ec2,server]==5.2.5"
 	@touch $@
 
 run: install ## start the daemon and a demo region of hosts on this machine

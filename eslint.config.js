@@ -36,7 +36,7 @@ const impureGlobals = [
 ]
 
 export default defineConfig(
-  globalIgnores(['node_modules/', 'data/', 'coverage/']),
+  globalIgnores(['node_modules/', '.venv/', 'data/', 'coverage/']),
   js.configs.recommended,
   { files: ['**/*.ts'], extends: [tseslint.configs.strictTypeChecked] },
   {

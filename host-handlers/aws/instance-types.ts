@@ -1,12 +1,14 @@
 /** What instance types can do and where they are offered, asked of EC2 once and kept: it does not change. */
 import { DescribeInstanceTypeOfferingsCommand, DescribeInstanceTypesCommand } from '@aws-sdk/client-ec2'
-import type { InstanceTypeInfo, _InstanceType } from '@aws-sdk/client-ec2'
+import type { InstanceTypeInfo } from '@aws-sdk/client-ec2'
 
+import type { Clock } from '../../src/lib/clock.ts'
 import { LaunchError } from '../../src/model/host-handler.ts'
 import type { Offering } from '../../src/model/host-handler.ts'
 import type { Ec2 } from './client.ts'
 import type { AwsRegionOptions } from './options.ts'
 import { pagesOf } from './pages.ts'
+import { Remembered } from './remembered.ts'
 
 export interface TypeFacts {
   readonly name: string
@@ -21,13 +23,18 @@ export interface TypeFacts {
   readonly takesEbsOptimized: boolean
 }
 
+/** What AWS changes a few times a year, in milliseconds. */
+const rememberForMs = 24 * 60 * 60 * 1000
+
 export class InstanceTypes {
   readonly #ec2: Ec2
-  readonly #facts = new Map<string, TypeFacts>()
-  readonly #zones = new Map<string, ReadonlySet<string>>()
+  readonly #facts: Remembered<readonly TypeFacts[]>
+  readonly #zones: Remembered<ReadonlySet<string>>
 
-  constructor(ec2: Ec2) {
+  constructor(ec2: Ec2, clock: Clock) {
     this.#ec2 = ec2
+    this.#facts = new Remembered(clock, rememberForMs)
+    this.#zones = new Remembered(clock, rememberForMs)
   }
 
   /**
@@ -35,50 +42,47 @@ export class InstanceTypes {
    *
    * @throws LaunchError `invalid-request` that names those that do not exist
    */
-  async facts(names: readonly string[], signal: AbortSignal): Promise<readonly TypeFacts[]> {
-    const missing = names.filter((name) => !this.#facts.has(name))
-    if (missing.length > 0) {
-      const Values = [...new Set(missing)]
-      // By a filter: with a list of names, one that is wrong hides all others.
-      const pages = pagesOf((NextToken) =>
-        this.#ec2.sendHarmless(
-          'read',
-          () =>
-            new DescribeInstanceTypesCommand({
-              Filters: [{ Name: 'instance-type', Values }],
-              MaxResults: 100,
-              NextToken,
-            }),
-          signal,
-        ),
-      )
-      for await (const page of pages) {
-        for (const info of page.InstanceTypes ?? []) {
-          const facts = factsOf(info)
-          this.#facts.set(facts.name, facts)
-        }
-      }
+  facts(names: readonly string[], signal: AbortSignal): Promise<readonly TypeFacts[]> {
+    return this.#facts.get(names.join(' '), () => this.#askFacts(names, signal))
+  }
+
+  /** The zones in which a type is offered at all; whether there is any left only a launch can tell. */
+  zonesOf(name: string, signal: AbortSignal): Promise<ReadonlySet<string>> {
+    return this.#zones.get(name, () => this.#askZones(name, signal))
+  }
+
+  async #askFacts(names: readonly string[], signal: AbortSignal): Promise<readonly TypeFacts[]> {
+    const found = new Map<string, TypeFacts>()
+    // By a filter: with a list of names, one that is wrong hides all others.
+    const Filters = [{ Name: 'instance-type', Values: [...new Set(names)] }]
+    const pages = pagesOf((NextToken) =>
+      this.#ec2.sendHarmless(
+        'read',
+        () => new DescribeInstanceTypesCommand({ Filters, MaxResults: 100, NextToken }),
+        signal,
+      ),
+    )
+    for await (const page of pages) {
+      for (const info of page.InstanceTypes ?? []) found.set(info.InstanceType ?? '', factsOf(info))
     }
-    const unknown = names.filter((name) => !this.#facts.has(name))
+    const unknown = names.filter((name) => !found.has(name))
     if (unknown.length > 0) {
       const message = `EC2 has no instance type ${unknown.join(', ')} in ${this.#ec2.region}`
       throw new LaunchError('invalid-request', message)
     }
-    return names.flatMap((name) => this.#facts.get(name) ?? [])
+    return names.flatMap((name) => found.get(name) ?? [])
   }
 
-  /** The zones in which a type is offered at all; whether there is any left only a launch can tell. */
-  async zonesOf(name: string, signal: AbortSignal): Promise<ReadonlySet<string>> {
-    const known = this.#zones.get(name)
-    if (known !== undefined) return known
+  async #askZones(name: string, signal: AbortSignal): Promise<ReadonlySet<string>> {
     const zones = new Set<string>()
+    const Filters = [{ Name: 'instance-type', Values: [name] }]
     const pages = pagesOf((NextToken) =>
       this.#ec2.sendHarmless(
         'read',
         () =>
           new DescribeInstanceTypeOfferingsCommand({
             LocationType: 'availability-zone',
-            Filters: [{ Name: 'instance-type', Values: [name as _InstanceType] }],
+            Filters,
             MaxResults: 1000,
             NextToken,
           }),
@@ -86,10 +90,10 @@ export class InstanceTypes {
       ),
     )
     for await (const page of pages) {
-      for (const { Location } of page.InstanceTypeOfferings ?? [])
+      for (const { Location } of page.InstanceTypeOfferings ?? []) {
         if (Location !== undefined) zones.add(Location)
+      }
     }
-    this.#zones.set(name, zones)
     return zones
   }
 }

@@ -102,13 +102,10 @@ const awsRegionOptions = z.strictObject({
   app: z.string().min(1).max(100),
   /** Tags of your own, beside Muster's. */
   tags: z
-    .record(
-      z
-        .string()
-        .min(1)
-        .max(128)
-        .regex(/^(?!aws:|muster:|Name$)/, 'is taken'),
-      z.string().max(256),
+    .record(z.string().min(1).max(128), z.string().max(256))
+    .refine(
+      (tags) => !Object.keys(tags).some((key) => /^(aws:|muster:|Name$)/.test(key)),
+      'Name and what begins with muster: or aws: is taken',
     )
     .refine((tags) => Object.keys(tags).length <= 40, 'at most 40')
     .default({}),

@@ -25,7 +25,7 @@ export class Place {
 
   constructor(ec2: Ec2, clock: Clock) {
     this.ec2 = ec2
-    this.#types = new InstanceTypes(ec2)
+    this.#types = new InstanceTypes(ec2, clock)
     this.#subnets = new Remembered(clock, rememberForMs)
     this.#groups = new Remembered(clock, rememberForMs)
     this.#images = new Remembered(clock, rememberForMs)

@@ -139,6 +139,7 @@ function inputOf(parts: RequestParts): RunInstancesCommandInput {
   const { root_volume: volume, instance_profile: profile } = options
   const groups = [...parts.securityGroupIds]
   const tags = tagsOf(parts)
+  const size = volume.size ?? image.rootSize
   return {
     ImageId: image.id,
     InstanceType: type.name as NonNullable<RunInstancesCommandInput['InstanceType']>,
@@ -166,7 +167,7 @@ function inputOf(parts: RequestParts): RunInstancesCommandInput {
           Encrypted: true,
           DeleteOnTermination: true,
           VolumeType: volume.type,
-          ...(volume.size === undefined ? {} : { VolumeSize: volume.size }),
+          ...(size === undefined ? {} : { VolumeSize: size }),
           ...(volume.kms_key === undefined ? {} : { KmsKeyId: volume.kms_key }),
         },
       },

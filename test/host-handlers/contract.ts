@@ -223,7 +223,7 @@ export function describeHandlerContract(name: string, create: () => Promise<Hand
       for (const offering of offerings) expect(offering.agents).toBeGreaterThan(0)
       const launchId = randomUUID()
       const enrolmentToken = randomBytes(32).toString('hex')
-      const same = { offering: offerings[0]!, launchId, enrolmentToken }
+      const same = { offering: offerings[0]!, launchId, enrolmentToken, caPins: [`sha256/${'A'.repeat(43)}`] }
       const { request } = await prepare(same)
       expect(JSON.parse(JSON.stringify(request ?? {}))).toEqual(request ?? {})
       expect(JSON.stringify(request ?? {})).not.toContain(enrolmentToken)

@@ -16,7 +16,7 @@ it.each(['local', 'fake', 'static', modulePath, `file://${modulePath}`, './host-
 )
 
 it.each([
-  ['nimbus', /use one of fake, local, static/],
+  ['nimbus', /use one of aws, fake, local, static/],
   ['constructor', /use one of/],
   ['/nowhere/handler.ts', /cannot be loaded/],
   [notAPlugin, /does not export "createHandler"/],

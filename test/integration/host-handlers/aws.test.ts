@@ -1,0 +1,219 @@
+import { DescribeInstancesCommand } from '@aws-sdk/client-ec2'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+
+import type { HostHandler, ProviderRegion } from '../../../src/model/host-handler.ts'
+import {
+  describeHandlerContract,
+  listHosts,
+  prepareLaunch,
+  terminateAll,
+} from '../../host-handlers/contract.ts'
+import type { Ec2Fault } from '../../support/ec2-proxy.ts'
+import { describeWithMoto } from '../../support/moto.ts'
+import { startEc2World } from './ec2-world.ts'
+import type { Ec2World } from './ec2-world.ts'
+
+const { signal } = new AbortController()
+
+describeWithMoto('EC2 instances', () => {
+  let world: Ec2World
+  let handler: HostHandler
+  let region: ProviderRegion
+
+  beforeAll(async () => {
+    world = await startEc2World()
+  })
+  afterAll(async () => world.close())
+  beforeEach(() => {
+    world.proxy.forget()
+    region = world.aRegion()
+    handler = world.open('fleet-1')
+  })
+  const prepare = (overrides = {}) => prepareLaunch(handler, region, overrides)
+  const standing = async () => (await world.standing(region.id)).length
+
+  describeHandlerContract('aws', async () => {
+    const here = world.aRegion()
+    return {
+      region: here,
+      elsewhere: world.aRegion().id,
+      open: (fleetId) => world.open(fleetId),
+      countMachines: async () => (await world.standing(here.id)).length,
+      close: async () => undefined,
+      badOptions: {
+        providerOptions: { subnets: ['here'], security_groups: [], sev_snip: true },
+        named: ['subnets', 'security_groups', 'sev_snip', 'agent_command', 'app'],
+      },
+      refuseNext: () => {
+        world.proxy.fault('RunInstances', {
+          kind: 'refused',
+          code: 'InsufficientInstanceCapacity',
+          status: 500,
+        })
+        return 'insufficient-capacity'
+      },
+      loseNextAnswer: () => world.proxy.fault('RunInstances', { kind: 'reset-after' }),
+      givePartNext: (machines) => world.proxy.fault('RunInstances', { kind: 'partial', machines }),
+    }
+  })
+
+  it('bear their tags, a locked metadata service and an encrypted disk from the call that makes them', async () => {
+    const spec = await prepare({ count: 1 })
+    const { cloudIds } = await handler.launch(spec, signal)
+    const { Reservations = [] } = await world.direct.send(
+      new DescribeInstancesCommand({ InstanceIds: [...cloudIds] }),
+    )
+    const [instance] = Reservations[0]?.Instances ?? []
+    const tags = new Map(instance?.Tags?.map((tag) => [tag.Key, tag.Value]))
+    expect(Object.fromEntries(tags)).toEqual({
+      'muster:fleet': 'fleet-1',
+      'muster:launch': spec.launchId,
+      'muster:region': region.id,
+      'muster:version': 'demo',
+      Name: `muster ${region.id}`,
+    })
+    expect(instance?.MetadataOptions).toMatchObject({ HttpTokens: 'required', HttpPutResponseHopLimit: 1 })
+    expect(instance?.InstanceType).toBe('m6a.large')
+    const sent = world.proxy.requests.find((request) => request.action === 'RunInstances')?.parameters
+    expect(sent?.get('ClientToken')).toBe(spec.token)
+    expect(sent?.get('BlockDeviceMapping.1.Ebs.Encrypted')).toBe('true')
+    expect(sent?.get('InstanceInitiatedShutdownBehavior')).toBe('terminate')
+    expect(world.proxy.countOf('CreateTags')).toBe(0)
+  })
+
+  it.each<[string, Ec2Fault]>([
+    ['is lost with the connection', { kind: 'reset-after' }],
+    ['never comes', { kind: 'silent' }],
+    ['stops half-way', { kind: 'stalled' }],
+    ['is cut off', { kind: 'cut' }],
+    ['is cut off and looks whole', { kind: 'cut', passesForWhole: true }],
+    ['comes too late', { kind: 'slow', ms: 3000 }],
+  ])('are neither doubled nor lost when the answer to a launch %s', async (_, fault) => {
+    const hasty = world.open('fleet-1', { request_timeout_s: 2 })
+    const spec = await prepareLaunch(hasty, region)
+    world.proxy.fault('RunInstances', fault)
+    await expect(hasty.launch({ ...spec, isRepeat: false }, signal)).rejects.toMatchObject({
+      code: 'unknown',
+    })
+    expect(await standing()).toBe(2)
+    const again = await world.open('fleet-1').launch({ ...spec, isRepeat: true }, signal)
+    expect([...again.cloudIds].sort()).toEqual([...(await world.standing(region.id))].sort())
+    expect(again.shortfall).toBeUndefined()
+  })
+
+  it('are asked for again byte for byte, by the token, while they are still missing from lists', async () => {
+    world.proxy.invisibleMs = 60_000
+    const spec = await prepare()
+    world.proxy.fault('RunInstances', { kind: 'reset-after' })
+    await expect(handler.launch(spec, signal)).rejects.toMatchObject({ code: 'unknown' })
+    const again = await world.open('fleet-1').launch({ ...spec, isRepeat: true }, signal)
+    expect(again.cloudIds).toHaveLength(2)
+    expect(await standing()).toBe(2)
+    const [first, second] = world.proxy.requests.filter((request) => request.action === 'RunInstances')
+    expect(second?.parameters.toString()).toBe(first?.parameters.toString())
+  })
+
+  it('are not doubled by a server that keeps no tokens, which is looked at before a repeat', async () => {
+    world.proxy.keepsTokens = false
+    world.proxy.invisibleMs = 1000
+    const options = { client_tokens: 'ignored', visibility_s: 1.5 }
+    const spec = await prepare()
+    world.proxy.fault('RunInstances', { kind: 'reset-after' })
+    await expect(world.open('fleet-1', options).launch(spec, signal)).rejects.toMatchObject({
+      code: 'unknown',
+    })
+    const again = await world.open('fleet-1', options).launch({ ...spec, isRepeat: true }, signal)
+    expect(again.cloudIds).toHaveLength(2)
+    expect(await standing()).toBe(2)
+    expect(world.proxy.countOf('RunInstances')).toBe(1)
+  })
+
+  it('are found by their tag when EC2 knows the token with other parameters', async () => {
+    const spec = await prepare()
+    const { cloudIds } = await handler.launch(spec, signal)
+    world.proxy.fault('RunInstances', { kind: 'refused', code: 'IdempotentParameterMismatch' })
+    const again = await world.open('fleet-1').launch({ ...spec, isRepeat: false }, signal)
+    expect(again.cloudIds).toEqual(cloudIds)
+    world.proxy.fault('RunInstances', { kind: 'refused', code: 'IdempotentParameterMismatch' })
+    const nothing = await handler.launch({ ...(await prepare()), isRepeat: false }, signal)
+    expect(nothing).toMatchObject({ cloudIds: [], shortfall: { code: 'invalid-request' } })
+  })
+
+  it('are listed page by page, and a page that cannot be read is no list', async () => {
+    for (let launch = 0; launch < 7; launch += 1) await handler.launch(await prepare({ count: 1 }), signal)
+    world.proxy.requests.length = 0
+    expect(await listHosts(handler, region.id)).toHaveLength(7)
+    expect(world.proxy.countOf('DescribeInstances')).toBe(2)
+    const cut = { kind: 'cut', passesForWhole: true } as const
+    const refused = { kind: 'refused', code: 'UnauthorizedOperation', status: 403 } as const
+    world.proxy.fault('DescribeInstances', { kind: 'slow', ms: 0 }, refused)
+    await expect(listHosts(handler, region.id)).rejects.toMatchObject({ code: 'unauthorized' })
+    world.proxy.fault('DescribeInstances', cut, { kind: 'reset-before' })
+    expect(await listHosts(handler, region.id)).toHaveLength(7)
+  })
+
+  it('are counted once, and never taken for all, when EC2 throttles', async () => {
+    const spec = await prepare()
+    world.proxy.fault('RunInstances', { kind: 'refused', code: 'RequestLimitExceeded', status: 503 })
+    await expect(handler.launch(spec, signal)).rejects.toMatchObject({ code: 'throttled' })
+    const before = performance.now()
+    expect((await handler.launch(spec, signal)).cloudIds).toHaveLength(2)
+    // The limiter held it back.
+    expect(performance.now() - before).toBeGreaterThan(150)
+    expect(await standing()).toBe(2)
+  })
+
+  it('end even when one of a batch is not there any more', async () => {
+    const { cloudIds } = await handler.launch(await prepare({ count: 5 }), signal)
+    world.proxy.fault('TerminateInstances', { kind: 'refused', code: 'InvalidInstanceID.NotFound' })
+    const answers = await handler.terminate(cloudIds, signal, region.id)
+    expect(new Set(answers.values())).toEqual(new Set(['accepted']))
+    expect(await standing()).toBe(0)
+    await terminateAll(handler, cloudIds, region.id)
+  })
+
+  it('are not gone while they are only missing from one look', async () => {
+    const patient = world.open('fleet-1', { visibility_s: 0.5 })
+    world.proxy.invisibleMs = 300
+    const { cloudIds } = await patient.launch(await prepare({ count: 1 }), signal)
+    expect([...(await patient.terminate(cloudIds, signal, region.id)).values()]).toEqual(['accepted'])
+    expect(await standing()).toBe(1)
+    await terminateAll(patient, cloudIds, region.id)
+    expect(await standing()).toBe(0)
+  })
+
+  it('come 500 at once in ten calls', async () => {
+    const specs = await Promise.all(Array.from({ length: 10 }, () => prepare({ count: 50, isRepeat: false })))
+    const looks = world.proxy.requests.length
+    // Types (both, then the one), zones of each, subnets, groups and the image, once for all of them.
+    expect(looks).toBe(7)
+    world.proxy.fault(
+      'RunInstances',
+      ...Array.from({ length: 10 }, () => ({ kind: 'partial', machines: 1 }) as const),
+    )
+    await Promise.all(specs.map((spec) => handler.launch(spec, signal)))
+    const calls = world.proxy.requests.slice(looks)
+    expect(calls.map((request) => request.action)).toEqual(Array.from({ length: 10 }, () => 'RunInstances'))
+    expect(calls.reduce((sum, { parameters }) => sum + Number(parameters.get('MaxCount')), 0)).toBe(500)
+  })
+
+  it('are checked for without being launched, each fault in a sentence', async () => {
+    expect(await handler.check?.(region, signal)).toEqual([])
+    const faulty = {
+      ...world.aRegion({ subnets: { tier: 'nowhere' }, security_groups: ['sg-0123'] }),
+      instanceTypes: ['m6a.nope'],
+      image: 'ami-0123',
+    }
+    const faults = (await handler.check?.(faulty, signal)) ?? []
+    for (const word of ['m6a.nope', 'tier=nowhere', 'ami-0123']) {
+      expect(faults.filter((fault) => fault.includes(word))).toHaveLength(1)
+    }
+    const unable = world.aRegion({ sev_snp: true })
+    expect(await handler.check?.({ ...unable, instanceTypes: ['t3.large'] }, signal)).toEqual([
+      expect.stringContaining('t3.large cannot do AMD SEV-SNP'),
+    ])
+    world.proxy.fault('RunInstances', { kind: 'refused', code: 'UnauthorizedOperation', status: 403 })
+    expect(await handler.check?.(region, signal)).toEqual([expect.stringContaining('UnauthorizedOperation')])
+    expect(await standing()).toBe(0)
+  })
+})
