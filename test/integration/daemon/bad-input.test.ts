@@ -1,13 +1,13 @@
 /** What people get wrong, each with a clear error that says what to do. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 
 import type { Daemon } from '../../support/daemon.ts'
 import { findHostProcesses } from '../../../host-handlers/local/host-processes.ts'
@@ -53,6 +53,7 @@ describe('muster run', () => {
   let dataDir = ''
   beforeAll(() => {
     dataDir = mkdtempSync(join(tmpdir(), 'muster-bad-'))
+    cpSync(inject('pgliteTemplate'), join(dataDir, 'pglite'), { recursive: true })
   })
   afterAll(() => rmSync(dataDir, { recursive: true, force: true }))
   const ports = { PORT: '0', MUSTER_GRAPHQL_PORT: '0', MUSTER_MANAGER_PORT: '0' }
