@@ -45,8 +45,6 @@ export interface BackendConnections {
 export interface BackendsOptions {
   readonly store: TrustStore
   readonly authority: Pick<Authority, 'issueForHost' | 'crl' | 'trusted' | 'pins'>
-  /** A token by chance, and what of it is stored. */
-  readonly newToken: () => { readonly text: string; readonly id: string; readonly secretHash: string }
   /** @throws MusterError `unavailable` before the database was heard */
   readonly fleetId: () => string
   /** Where managers dial. */
@@ -68,6 +66,7 @@ export interface IssuedCertificate {
 const downloadMs = 5 * 60 * 1000
 const mostDownloads = 100
 const askInfoMs = 10_000
+const crlMs = 10_000
 
 interface Download {
   readonly serial: string
@@ -80,6 +79,7 @@ export class Backends {
   readonly #options: BackendsOptions
   /** By serial. */
   readonly #downloads = new Map<string, Download>()
+  #crl: { readonly der: Promise<Buffer>; readonly until: number } | undefined
 
   constructor(options: BackendsOptions) {
     this.#options = options
@@ -239,9 +239,19 @@ export class Backends {
     return this.#options.store.readAudit(filter)
   }
 
+  /** DER. Anybody may ask for it, so it is signed once in a while only, and anew after a revocation here. */
   async crl(): Promise<Buffer> {
     const { store, authority, clock } = this.#options
-    return (await authority.crl(await store.readRevoked(), clock.now())).der
+    const now = clock.now()
+    if (this.#crl === undefined || this.#crl.until <= now) {
+      const der = store.readRevoked().then(async (revoked) => (await authority.crl(revoked, now)).der)
+      const made = { der, until: now + crlMs }
+      this.#crl = made
+      der.catch(() => {
+        if (this.#crl === made) this.#crl = undefined
+      })
+    }
+    return this.#crl.der
   }
 
   get fleetId(): string {
@@ -260,6 +270,7 @@ export class Backends {
 
   /** The rows are written: whatever fails here, the change's hint does the same a moment later. */
   async #cut(of: { serials: readonly string[]; backendIds: readonly string[] }): Promise<void> {
+    this.#crl = undefined
     await this.#options.connections.rightsChanged(of).catch(() => undefined)
   }
 

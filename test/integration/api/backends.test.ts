@@ -1,5 +1,5 @@
 /** Backends through the API, over the store as the daemon has it, with a real authority. */
-import { randomBytes, X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 
 import { unzipSync } from 'fflate'
 import type { FastifyInstance, InjectOptions } from 'fastify'
@@ -14,7 +14,6 @@ import { createHasuraTrustStore } from '../../../src/hasura/trust-store.ts'
 import { MusterError } from '../../../src/model/errors.ts'
 import type { TrustStore } from '../../../src/store/trust-store.ts'
 import type { Authority } from '../../../src/trust/authority.ts'
-import { newToken, parseToken } from '../../../src/trust/enrolment-token.ts'
 import { keyPairAndCsr } from '../../../src/trust/new-key.ts'
 import { anApi, asAdmin, bearer } from '../../support/an-api.ts'
 import type { AnEndpoint } from '../../support/an-endpoint.ts'
@@ -69,12 +68,7 @@ describe('backends through the API', () => {
     authority = await anAuthority()
     connections = new FakeConnections()
     const backends = new Backends({
-      ...{ store, connections, clock },
-      authority: () => authority,
-      newToken: () => {
-        const text = newToken(randomBytes)
-        return { text, ...parseToken(text)! }
-      },
+      ...{ store, authority, connections, clock },
       fleetId: () => 'fleet-1',
       daemons: () => ['127.0.0.1:7011'],
     })
