@@ -16,8 +16,9 @@ import { plan } from './plan.ts'
 import type { Benchmark } from './support/benchmark.ts'
 import { administer } from './support/database.ts'
 import { figuresJson, machineText, machineWith, tableText } from './support/report.ts'
+import { trust } from './trust.ts'
 
-const benchmarks: readonly Benchmark[] = [latency, assign, plan, live, endpoint]
+const benchmarks: readonly Benchmark[] = [latency, assign, plan, live, endpoint, trust]
 
 const program = new Command('node bench/run.ts')
   .description('Measure what claims speed, each beside its baseline in the same run')

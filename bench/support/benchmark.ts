@@ -18,7 +18,7 @@ export interface BenchContext {
 
 export interface Figure {
   readonly what: string
-  readonly unit: 'ms' | '/s' | '×'
+  readonly unit: 'ms' | '/s' | '×' | 'MB'
   readonly measured: number
   readonly baseline?: number
   /** What the baseline is, when it is not the benchmark's usual one. */

@@ -10,11 +10,13 @@ import { freePort } from '../../test/support/free-port.ts'
 import type { BenchContext } from './benchmark.ts'
 import { keepTrackOf } from './programs.ts'
 
+export const adminSecret = 'admin-secret-of-the-benchmarks'
 export const jwtSecret = 'jwt-secret-of-the-benchmarks-32-characters'
 
 export interface BenchDaemon {
   readonly apiUrl: string
   readonly managerPort: number
+  readonly pid: number
   /** Calls back for each message of a plugin inside the daemon. */
   onMessage(listener: (message: unknown) => void): void
   /** Ends it as a user would, so that it gives its lease back. */
@@ -24,6 +26,7 @@ export interface BenchDaemon {
 export async function startBenchDaemon(
   databaseUrl: string,
   { profileDir }: BenchContext,
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<BenchDaemon> {
   const directory = mkdtempSync(join(tmpdir(), 'muster-bench-'))
   const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
@@ -40,13 +43,14 @@ export async function startBenchDaemon(
       MUSTER_MANAGER_PORT: `${managers}`,
       MUSTER_DATA_DIR: directory,
       DATABASE_URL: databaseUrl,
-      HASURA_GRAPHQL_ADMIN_SECRET: 'admin-secret-of-the-benchmarks',
+      HASURA_GRAPHQL_ADMIN_SECRET: adminSecret,
       MUSTER_JWT_SECRET: jwtSecret,
       MUSTER_FLEET_KEY: 'fleet-key-of-the-benchmarks-fleet-key',
       ...(await authoritySettings()),
       MUSTER_SEED: 'none',
       // Seeded machines are in nobody's cloud.
       MUSTER_SWEEP_S: '86400',
+      ...settings,
     },
     execArgv: profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`],
     stdio: ['ignore', 'ignore', log, 'ipc'],
@@ -62,6 +66,7 @@ export async function startBenchDaemon(
   return {
     apiUrl,
     managerPort: managers,
+    pid: child.pid ?? 0,
     onMessage: (listener) => void child.on('message', listener),
     stop: async () => {
       await end('SIGTERM')

@@ -57,7 +57,7 @@ function aimText({ of, most, least }: Aim, unit: Figure['unit']): string {
 }
 
 function amount(value: number, unit: Figure['unit']): string {
-  return unit === '/s' ? `${Math.round(value)}/s` : `${number(value)}${unit === '×' ? '×' : ' ms'}`
+  return unit === '/s' ? `${Math.round(value)}/s` : `${number(value)}${unit === '×' ? '×' : ` ${unit}`}`
 }
 
 function number(value: number): string {

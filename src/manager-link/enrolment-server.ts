@@ -158,11 +158,13 @@ function send(response: ServerResponse, { code, detail }: Problem): void {
 
 function write(response: ServerResponse, status: number, type: string, content: unknown): void {
   if (response.headersSent || response.destroyed) return
+  const body = JSON.stringify(content)
   response.writeHead(status, {
     'content-type': type,
+    'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
     connection: 'close',
     ...(status === 503 && { 'retry-after': '2' }),
   })
-  response.end(JSON.stringify(content))
+  response.end(body)
 }

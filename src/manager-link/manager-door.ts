@@ -75,7 +75,8 @@ const mostOfSerial = 8
 
 interface Arrival {
   readonly address: string
-  readonly endHandshake: () => void
+  /** Its handshake is over. */
+  readonly secured: (socket: TLSSocket) => void
   connection?: ManagerConnection
 }
 
@@ -186,12 +187,24 @@ export class ManagerDoor {
       return
     }
     this.#sockets.add(bytes)
+    const { clock, limits } = this.#options
+    // The end of a TLS socket that failed is not that of what carries it, where that is no socket itself.
+    const cancel = clock.after(limits.handshakeMs + farewellMs, () => bytes.destroy())
     bytes.once('close', () => {
+      cancel()
       endHandshake()
       this.#sockets.delete(bytes)
     })
+    const arrival: Arrival = {
+      address,
+      secured: (socket) => {
+        cancel()
+        endHandshake()
+        socket.once('close', () => bytes.destroy())
+      },
+    }
     const { tls } = this.#open
-    this.#arrivals.run({ address, endHandshake }, () => void tls.emit('connection', bytes))
+    this.#arrivals.run(arrival, () => void tls.emit('connection', bytes))
   }
 
   #secured(socket: TLSSocket): void {
@@ -201,7 +214,7 @@ export class ManagerDoor {
       socket.destroy()
       return
     }
-    arrival.endHandshake()
+    arrival.secured(socket)
     const { allowList, clock } = this.#options
     const peer = socket.getPeerX509Certificate()
     const serial = peer === undefined ? undefined : serialOf(peer)
