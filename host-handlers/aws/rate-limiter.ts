@@ -12,7 +12,7 @@ interface Bucket {
  * Source: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
  */
 const buckets = {
-  read: { burst: 50, perSecond: 10 },
+  read: { burst: 80, perSecond: 15 },
   write: { burst: 20, perSecond: 5 },
   /** RunInstances has one for itself. */
   run: { burst: 5, perSecond: 2 },
