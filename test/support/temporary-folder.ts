@@ -5,7 +5,7 @@
  */
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 const memory = '/dev/shm'
 const enoughBytes = 4 * 1024 ** 3
@@ -13,12 +13,16 @@ const prefix = 'muster-tests-'
 
 /** @returns the folder, which is TMPDIR from now on for this process and all that it starts */
 export function useTemporaryFolder(): string {
-  const parent = process.env['TMPDIR'] ?? (hasRoom(memory) ? memory : tmpdir())
-  for (const name of readdirSync(parent)) {
-    const pid = /^muster-tests-(\d+)$/.exec(name)?.[1]
-    if (pid !== undefined && !isAlive(Number(pid))) removeFolder(join(parent, name))
+  const name = `${prefix}${process.pid}`
+  const given = process.env['TMPDIR']
+  // The configuration is read once for each project.
+  if (given !== undefined && basename(given) === name) return given
+  const parent = given ?? (hasRoom(memory) ? memory : tmpdir())
+  for (const found of readdirSync(parent)) {
+    const pid = /^muster-tests-(\d+)$/.exec(found)?.[1]
+    if (pid !== undefined && !isAlive(Number(pid))) removeFolder(join(parent, found))
   }
-  const folder = join(parent, `${prefix}${process.pid}`)
+  const folder = join(parent, name)
   removeFolder(folder)
   mkdirSync(folder, { mode: 0o700 })
   // PostgreSQL, which does not run as root, has its files below.
