@@ -76,7 +76,7 @@ const mostOfSerial = 8
 interface Arrival {
   readonly address: string
   /** Its handshake is over. */
-  readonly secured: (socket: TLSSocket) => void
+  readonly secured: () => void
   connection?: ManagerConnection
 }
 
@@ -188,7 +188,7 @@ export class ManagerDoor {
     }
     this.#sockets.add(bytes)
     const { clock, limits } = this.#options
-    // The end of a TLS socket that failed is not that of what carries it, where that is no socket itself.
+    // Beside the TLS socket's own: what carries it may be no socket, and must not stay when the handshake comes to nothing.
     const cancel = clock.after(limits.handshakeMs + farewellMs, () => bytes.destroy())
     bytes.once('close', () => {
       cancel()
@@ -197,10 +197,9 @@ export class ManagerDoor {
     })
     const arrival: Arrival = {
       address,
-      secured: (socket) => {
+      secured: () => {
         cancel()
         endHandshake()
-        socket.once('close', () => bytes.destroy())
       },
     }
     const { tls } = this.#open
@@ -214,7 +213,7 @@ export class ManagerDoor {
       socket.destroy()
       return
     }
-    arrival.secured(socket)
+    arrival.secured()
     const { allowList, clock } = this.#options
     const peer = socket.getPeerX509Certificate()
     const serial = peer === undefined ? undefined : serialOf(peer)
