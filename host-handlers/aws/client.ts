@@ -93,10 +93,6 @@ export class Ec2 {
       }
     }
   }
-
-  close(): void {
-    this.#client.destroy()
-  }
 }
 
 function credentialsOf(

@@ -41,7 +41,6 @@ const manager = z.union(
   ],
   'must be {program} of a manager that the image holds, or {url, sha256} of a .tar.gz with one',
 )
-export type ManagerSource = z.infer<typeof manager>
 
 const awsRegionOptions = z.strictObject({
   /** By id, or by tags that all of them bear; one of each zone is used, that with the most free addresses. */

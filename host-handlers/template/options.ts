@@ -8,4 +8,3 @@ export const templateOptions = z.strictObject({
   /** Machines that the account may have at once. */
   quota: z.int().min(0).default(100),
 })
-export type TemplateOptions = z.infer<typeof templateOptions>

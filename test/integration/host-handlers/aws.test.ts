@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { DescribeInstancesCommand } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 
@@ -10,7 +11,7 @@ import {
 } from '../../host-handlers/contract.ts'
 import type { Ec2Fault } from '../../support/ec2-proxy.ts'
 import { describeWithMoto } from '../../support/moto.ts'
-import { startEc2World } from './ec2-world.ts'
+import { secretKey, startEc2World } from './ec2-world.ts'
 import type { Ec2World } from './ec2-world.ts'
 
 const { signal } = new AbortController()
@@ -180,6 +181,29 @@ describeWithMoto('EC2 instances', () => {
     expect(await standing()).toBe(1)
     await terminateAll(patient, cloudIds, region.id)
     expect(await standing()).toBe(0)
+  })
+
+  it('leave no secret in an error, however deep one looks', async () => {
+    const enrolmentToken = 'mse1_a_secret_of_the_fleet'
+    const faults: readonly Ec2Fault[] = [
+      { kind: 'reset-after' },
+      { kind: 'cut', passesForWhole: true },
+      { kind: 'refused', code: 'InvalidParameterValue' },
+    ]
+    for (const fault of faults) {
+      const spec = await prepare({ enrolmentToken })
+      world.proxy.fault('RunInstances', fault)
+      const failure: unknown = await handler
+        .launch({ ...spec, isRepeat: false }, signal)
+        .catch((error: unknown) => error)
+      expect(failure).toMatchObject({ name: 'LaunchError' })
+      const userData = world.proxy.requests.at(-1)?.parameters.get('UserData') ?? ''
+      expect(userData).not.toBe('')
+      const told = inspect(failure, { depth: Infinity, showHidden: true, maxStringLength: Infinity })
+      for (const secret of [enrolmentToken, userData, encodeURIComponent(userData), secretKey]) {
+        expect(told).not.toContain(secret)
+      }
+    }
   })
 
   it('come 500 at once in ten calls', async () => {

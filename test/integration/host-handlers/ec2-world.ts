@@ -26,7 +26,8 @@ export interface Ec2World {
   readonly close: () => Promise<void>
 }
 
-const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
+export const secretKey = 'the-secret-of-the-account'
+const credentials = { accessKeyId: 'test', secretAccessKey: secretKey }
 
 export async function startEc2World(): Promise<Ec2World> {
   const moto = await startMoto()
@@ -64,7 +65,7 @@ export async function startEc2World(): Promise<Ec2World> {
         aHandlerContext({
           fleetId,
           options: { endpoint: proxy.url, visibility_s: 0, request_timeout_s: 20, page_size: 5, ...options },
-          environment: { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' },
+          environment: { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: secretKey },
           daemonAddresses: () => ['daemon.example:7011'],
         }),
       ),

@@ -53,4 +53,15 @@ describe('user data', () => {
     expect(script.split(token)).toHaveLength(2)
     expect(script.split('\n').filter((line) => line === 'MUSTER_SPEC')).toHaveLength(1)
   })
+
+  it('starts the manager as a service, each word as it was meant', () => {
+    const archive = { url: 'https://example.com/muster.tar.gz', sha256: '0'.repeat(64) }
+    const script = bootScript(
+      aBootstrap({ archive, program: ['bin/muster', '100%', '$HOME', 'a "b" \\'] }),
+      token,
+    )
+    expect(script).toContain(
+      'ExecStart=/usr/bin/env "/opt/muster/bin/muster" "100%%" "$$HOME" "a \\"b\\" \\\\" manager --dir /var/lib/muster',
+    )
+  })
 })
