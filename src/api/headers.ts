@@ -1,4 +1,7 @@
 /** What every answer tells browsers, and which addresses and protocols are believed. */
+import type { IncomingMessage } from 'node:http'
+
+import proxyAddr from '@fastify/proxy-addr'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /**
@@ -13,6 +16,14 @@ export function proxyTrust(
 ): false | string[] | ((address: string, hop: number) => boolean) {
   if (proxies === undefined) return false
   return proxies === 'heroku' ? (_address, hop) => hop === 0 : [...proxies]
+}
+
+/** Whose a request is that fastify does not see: one to upgrade. As `request.ip` is for all others. */
+export function addressReader(proxies: TrustedProxies | undefined): (request: IncomingMessage) => string {
+  const trust = proxyTrust(proxies)
+  if (trust === false) return (request) => request.socket.remoteAddress ?? ''
+  const isTrusted = typeof trust === 'function' ? trust : proxyAddr.compile(trust)
+  return (request) => proxyAddr(request, isTrusted)
 }
 
 /** No page of anybody's may read, frame or guess at what comes from here: there are no CORS headers at all. */

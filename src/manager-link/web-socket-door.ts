@@ -13,6 +13,8 @@ import type { Clock } from '../lib/clock.ts'
 export interface WebSocketDoorOptions {
   /** Takes the bytes of a connection; `address` is whose it is. */
   readonly take: (bytes: Duplex, address: string) => void
+  /** Whose a request is: behind a proxy not that of the socket. */
+  readonly addressOf: (request: IncomingMessage) => string
   /** Whether this daemon lets managers in at all. */
   readonly isOpen: () => boolean
   readonly clock: Pick<Clock, 'after'>
@@ -30,7 +32,7 @@ const largestFrame = 64 * 1024
 const highWaterMark = 64 * 1024
 const pingEveryMs = 15_000
 
-export function createWebSocketDoor({ take, isOpen, clock }: WebSocketDoorOptions): WebSocketDoor {
+export function createWebSocketDoor({ take, addressOf, isOpen, clock }: WebSocketDoorOptions): WebSocketDoor {
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: largestFrame,
@@ -54,7 +56,7 @@ export function createWebSocketDoor({ take, isOpen, clock }: WebSocketDoorOption
         })
         // A half that is closed politely is waited for; a manager that has lost its right is not.
         bytes.once('close', () => webSocket.terminate())
-        take(bytes, request.socket.remoteAddress ?? '')
+        take(bytes, addressOf(request))
       })
     },
     stop: () => {

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { Config, Environment } from '../../config/load.ts'
 import { loadAlgorithm } from '../../scaling-algorithms/index.ts'
+import { addressReader } from '../api/headers.ts'
 import { Assigner } from '../assign/assigner.ts'
 import { Backends } from '../backends/backends.ts'
 import { untilUsable } from '../boot.ts'
@@ -145,6 +146,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
     connections: {
       // A daemon that stands by holds nothing, and its list is read by its follower.
       rightsChanged: (of) => trust.rights.changed(of),
+      rightsTaken: (of) => trust.rights.taken(of),
       lastHeard: (backendId) => link.backendLastHeard(backendId),
       terminating: (backendId, reason) => link.terminating(backendId, reason),
       askInfo: (backendId, signal) => link.askInfo(backendId, signal),
@@ -153,6 +155,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
   })
   const webSockets = createWebSocketDoor({
     take: (bytes, address) => link.take(bytes, address),
+    addressOf: addressReader(settings.MUSTER_TRUSTED_PROXIES),
     isOpen: () => link.port !== undefined,
     clock,
   })
@@ -274,8 +277,8 @@ export function createDaemon(options: DaemonOptions): Daemon {
     },
     onStandby: async () => {
       health.set('lease', 'standby: another daemon is active')
-      await endActing()
-      await link.stop()
+      // Another daemon may lead by now: no provider's slow answer keeps a manager here.
+      await Promise.all([endActing(), link.stop()])
     },
   })
   let endTicks = (): void => undefined

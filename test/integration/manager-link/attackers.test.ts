@@ -13,6 +13,7 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { createWebSocketStream, WebSocket } from 'ws'
 
+import { addressReader } from '../../../src/api/headers.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 import { createLogger } from '../../../src/lib/logger.ts'
 import { createWebSocketDoor } from '../../../src/manager-link/web-socket-door.ts'
@@ -388,6 +389,7 @@ describeOnPostgres('the managers’ door', () => {
   it('inside a WebSocket the same handshake counts, and no page may open one', async () => {
     const door = createWebSocketDoor({
       take: (bytes, address) => linked.link.take(bytes, address),
+      addressOf: addressReader(['127.0.0.1']),
       isOpen: () => linked.link.port !== undefined,
       clock: systemClock,
     })
