@@ -11,6 +11,7 @@ import { startPostgres } from '../test/support/postgres.ts'
 import { assign } from './assign.ts'
 import { endpoint } from './endpoint.ts'
 import { latency } from './latency.ts'
+import { listing } from './listing.ts'
 import { live } from './live.ts'
 import { plan } from './plan.ts'
 import type { Benchmark } from './support/benchmark.ts'
@@ -18,7 +19,7 @@ import { administer } from './support/database.ts'
 import { figuresJson, machineText, machineWith, tableText } from './support/report.ts'
 import { trust } from './trust.ts'
 
-const benchmarks: readonly Benchmark[] = [latency, assign, plan, live, endpoint, trust]
+const benchmarks: readonly Benchmark[] = [latency, assign, plan, live, endpoint, trust, listing]
 
 const program = new Command('node bench/run.ts')
   .description('Measure what claims speed, each beside its baseline in the same run')
