@@ -27,13 +27,18 @@ import type { Authority } from '../trust/authority.ts'
 import { newToken, parseToken } from '../trust/enrolment-token.ts'
 import { keyPairAndCsr } from '../trust/new-key.ts'
 
+/** Certificates and backends. */
+interface RightsOf {
+  readonly serials: readonly string[]
+  readonly backendIds: readonly string[]
+}
+
 /** The managers' streams, as far as this needs them; they are empty in a daemon that stands by. */
 export interface BackendConnections {
-  /** Certificates or backends have lost their right: look again, and cut what holds none any more. */
-  rightsChanged(of: {
-    readonly serials: readonly string[]
-    readonly backendIds: readonly string[]
-  }): Promise<void>
+  /** These may have won or lost their right: look again, and cut what holds none any more. */
+  rightsChanged(of: RightsOf): Promise<void>
+  /** These have lost their right, as the database has answered: cut them now, and read nothing first. */
+  rightsTaken(of: RightsOf): void
   /** Why a backend's right is about to be taken, for its manager to be told. */
   terminating(backendId: string, reason: TerminateReason): void
   /** Milliseconds since the epoch; undefined when it is not connected to this daemon. */
@@ -67,6 +72,8 @@ const downloadMs = 5 * 60 * 1000
 const mostDownloads = 100
 const askInfoMs = 10_000
 const crlMs = 10_000
+/** So long an answer waits until it is read again who has a right. */
+const lookAgainMs = 50
 
 interface Download {
   readonly serial: string
@@ -111,7 +118,7 @@ export class Backends {
         `backend ${id} is connected or serves a host: terminate it first, or delete it with force=true`,
       )
     }
-    await this.#cut({ serials: [], backendIds: [id] })
+    await this.#cut(id)
   }
 
   /** A token by hand, which lets one manager enrol as this backend. */
@@ -133,7 +140,8 @@ export class Backends {
   /**
    * @param csr PEM; without one a key is made here and waits for its download.
    * @param renews the serial of a live certificate that this one follows
-   * @throws MusterError `invalid-request` for a bad request, `conflict` when the backend may have none
+   * @throws MusterError `invalid-request` for a bad request, `conflict` when the backend may have none, `rate-limited` when it
+   *   was renewed less than a minute ago
    */
   async issue(
     id: string,
@@ -149,7 +157,8 @@ export class Backends {
       now: this.#options.clock.now(),
     })
     // The key may have had its certificate a moment ago: then that one stands.
-    const certificate = await store.storeCertificate(id, issued, { renews, actor })
+    const wanted = { ...issued, keyMadeHere: made !== undefined }
+    const certificate = await store.storeCertificate(id, wanted, { renews, actor })
     if (certificate === undefined) throw new MusterError('conflict', refusalOf(id, status, renews))
     const chain = certificate.pem + chainPem
     const ca = this.ca.pem
@@ -178,7 +187,9 @@ export class Backends {
     this.#options.connections.terminating(id, 'certificate-revoked')
     const revoked = await this.#options.store.revokeCertificate(serial, reason, actor)
     if (revoked === undefined) throw noSuchCertificate(id, serial)
-    await this.#cut({ serials: [serial], backendIds: [id] })
+    // Its backend may have ended with it, or others that came of it: that is read first, so that its manager hears why.
+    await this.#lookAgain({ serials: [serial], backendIds: [id] })
+    this.#options.connections.rightsTaken({ serials: [serial], backendIds: [] })
     return revoked
   }
 
@@ -197,7 +208,8 @@ export class Backends {
     this.#options.connections.terminating(id, reason)
     const backend =
       (await this.#options.store.terminateBackend(id, reason, agents, actor)) ?? (await this.read(id))
-    await this.#cut({ serials: [], backendIds: [id] })
+    if (backend.status === 'TERMINATED') await this.#cut(id)
+    else await this.#lookAgain({ serials: [], backendIds: [id] })
     return backend
   }
 
@@ -210,7 +222,7 @@ export class Backends {
         `backend ${id} came with a host that has ended: its successor has its own`,
       )
     }
-    await this.#cut({ serials: [], backendIds: [id] })
+    await this.#lookAgain({ serials: [], backendIds: [id] })
     return enabled
   }
 
@@ -268,10 +280,23 @@ export class Backends {
     return { pem: trusted.join(''), pins }
   }
 
-  /** The rows are written: whatever fails here, the change's hint does the same a moment later. */
-  async #cut(of: { serials: readonly string[]; backendIds: readonly string[] }): Promise<void> {
+  /** The backend has ended, by its row: nothing of it stays open, though the database be gone by now. */
+  async #cut(id: string): Promise<void> {
+    const of = { serials: [], backendIds: [id] }
+    this.#options.connections.rightsTaken(of)
+    // Somebody may have enabled it before the answer was here.
+    await this.#lookAgain(of)
+  }
+
+  /** The rows are written: what fails here, or takes long, the change's hint does a moment later. */
+  async #lookAgain(of: RightsOf): Promise<void> {
     this.#crl = undefined
-    await this.#options.connections.rightsChanged(of).catch(() => undefined)
+    const { connections, clock } = this.#options
+    const looked = new AbortController()
+    const read = connections.rightsChanged(of).catch(() => undefined)
+    const patience = clock.sleep(lookAgainMs, looked.signal).catch(() => undefined)
+    await Promise.race([read, patience])
+    looked.abort()
   }
 
   #keepDownload(

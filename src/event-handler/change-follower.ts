@@ -185,7 +185,7 @@ export class ChangeFollower {
 
   async #rebuildAll(why: ResyncWhy): Promise<void> {
     const { store, mirror, trust, wake, onHealth } = this.#options
-    await trust?.rebuild()
+    await trust?.rebuild(this.#isConnected)
     const regionIds = await store.readRegionIds()
     for (const regionId of regionIds) {
       await mirror.rebuild(regionId, () => store.readRegion(regionId))

@@ -9,8 +9,11 @@ export interface TrustChange {
  * overlap: each begins to read when it is called.
  */
 export interface TrustListener {
-  /** Read the allow-list whole and replace it: at the start, and whenever something may have been missed. */
-  rebuild(): Promise<void>
+  /**
+   * Read the allow-list whole and replace it: at the start, and whenever something may have been missed. Unless what
+   * changes from now on is heard, it may take rights and let nobody in.
+   */
+  rebuild(isHeard: boolean): Promise<void>
   /** These certificates, and those of these backends, may have won or lost their right. */
   changed(of: TrustChange): Promise<void>
 }

@@ -16,6 +16,11 @@ export interface EnrolmentOptions {
   readonly store: Pick<TrustStore, 'redeemToken' | 'storeCertificate'>
   readonly authority: () => Pick<Authority, 'issueForHost' | 'trusted'>
   readonly allowList: Pick<AllowList, 'reading'>
+  /** Reads anew what of these has a right, into the allow-list. @throws MusterError as the store does */
+  readonly rightsChanged: (of: {
+    readonly serials: readonly string[]
+    readonly backendIds: readonly string[]
+  }) => Promise<void>
   /** The fencing number of the lease; undefined while this daemon stands by. */
   readonly fence: () => number | undefined
   readonly fleetId: () => string
@@ -42,28 +47,26 @@ export interface Enrolled {
   readonly expiresAt: number
 }
 
+/** `standby` is for now, `refused` for ever and says why. */
+export type EnrolmentAnswer =
+  Enrolled | 'standby' | { readonly refused: string; readonly tokenId?: string; readonly backendId?: string }
+
 /**
- * Why not is for the log alone: who holds no good token learns nothing. `standby` is for now, `refused` for ever.
+ * Why not is for the log alone: who holds no good token learns nothing.
  * @throws MusterError `invalid-request` for a bad certificate request; as the store and the authority do
  */
-export async function enrol(
-  options: EnrolmentOptions,
-  request: EnrolmentRequest,
-): Promise<Enrolled | 'refused' | 'standby'> {
+export async function enrol(options: EnrolmentOptions, request: EnrolmentRequest): Promise<EnrolmentAnswer> {
   const { store, logger, fault } = options
   const fence = options.fence()
   if (fence === undefined) return 'standby'
   const token = parseToken(request.token)
-  if (token === undefined) return 'refused'
+  if (token === undefined) return { refused: 'no token' }
   const { spkiHash } = readRequest(request.csr)
   const { cloudId, address } = request
   fault('enrol.before-redeem')
   const redemption = { tokenId: token.id, secretHash: token.secretHash, spkiHash, cloudId, address }
   const backend = await store.redeemToken(redemption, fence)
-  if (backend === undefined) {
-    logger.warn({ tokenId: token.id, cloudId, address }, 'enrolment refused')
-    return 'refused'
-  }
+  if (backend === undefined) return { refused: 'token refused', tokenId: token.id }
   fault('enrol.after-redeem')
   const stored = await certify(options, {
     csr: request.csr,
@@ -72,8 +75,7 @@ export async function enrol(
     actor: `token:${token.id}`,
   })
   if (stored === undefined) {
-    logger.warn({ tokenId: token.id, backendId: backend.id, cloudId }, 'enrolment refused: no certificate')
-    return 'refused'
+    return { refused: 'no certificate', tokenId: token.id, backendId: backend.id }
   }
   fault('enrol.after-store')
   logger.info(
@@ -88,7 +90,10 @@ export async function enrol(
  * undefined: the backend may have none.
  */
 export async function certify(
-  options: Pick<EnrolmentOptions, 'store' | 'authority' | 'allowList' | 'fleetId' | 'clock'>,
+  options: Pick<
+    EnrolmentOptions,
+    'store' | 'authority' | 'allowList' | 'rightsChanged' | 'fleetId' | 'clock'
+  >,
   wanted: {
     readonly csr: string
     readonly backendId: string
@@ -106,7 +111,11 @@ export async function certify(
   if (stored === undefined) return undefined
   const { serial, notAfter, retiresAt, pem } = stored
   // Its holder dials at once: the change's hint may come later.
-  reading.apply([{ serial, backendId, notAfter, retiresAt }])
+  const passedOver = reading.apply([{ serial, backendId, notAfter, retiresAt }])
+  // The backend may have lost its right since. Where this fails, the list is read whole at the database's return.
+  if (passedOver.length > 0) {
+    await options.rightsChanged({ serials: passedOver, backendIds: [] }).catch(() => undefined)
+  }
   return {
     serial,
     certificate: `${pem.trimEnd()}\n${issued.chainPem}`,

@@ -14,12 +14,23 @@ export class Rights {
     this.#options = options
   }
 
-  /** Everything. @throws MusterError as the store does */
-  async rebuild(): Promise<void> {
+  /**
+   * Everything.
+   * @param isHeard whether what changes from now on is heard; if not, nobody new is let in by what is read.
+   * @throws MusterError as the store does
+   */
+  async rebuild(isHeard = true): Promise<void> {
     const { trust, allowList } = this.#options
     const reading = allowList.reading()
-    const passedOver = reading.replace(await trust.readAllowed())
+    const passedOver = reading.replace(await trust.readAllowed(), isHeard)
     if (passedOver.length > 0) await this.changed({ serials: passedOver, backendIds: [] })
+  }
+
+  /** The database has answered that these are none any more: cut now, whatever can be read afterwards. */
+  taken(of: { readonly serials: readonly string[]; readonly backendIds: readonly string[] }): void {
+    const { allowList } = this.#options
+    allowList.remove(of.serials)
+    for (const backendId of of.backendIds) allowList.removeBackend(backendId)
   }
 
   /** These certificates, and those of these backends. @throws MusterError as the store does */
@@ -34,7 +45,7 @@ export class Rights {
     const live = await trust.readAllowedOf(of)
     const serials = new Set(live.map(({ serial }) => serial))
     const gone = held.filter((serial) => !serials.has(serial))
-    const passedOver = reading.apply(live, gone)
+    const passedOver = reading.apply(live, gone, of.backendIds)
     if (passedOver.length > 0) await this.changed({ serials: passedOver, backendIds: [] })
   }
 }

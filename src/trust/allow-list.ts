@@ -34,12 +34,20 @@ export interface AllowListListener {
  */
 export interface Reading {
   /**
-   * The answer is every live certificate there is. The list is trusted from now on. Ask for everything once at a time: of
-   * two such answers the one that was asked for later is believed, though the other may have been read later.
+   * The answer is every live certificate there is. The list is trusted from now on, unless what changed since the question
+   * was asked may not have been heard. Ask for everything once at a time: of two such answers the one that was asked for
+   * later is believed, though the other may have been read later.
    */
-  replace(all: readonly AllowedCertificate[]): readonly string[]
-  /** The answer is about some certificates: these are live, those are not. */
-  apply(set: readonly AllowedCertificate[], removed?: readonly string[]): readonly string[]
+  replace(all: readonly AllowedCertificate[], isHeard?: boolean): readonly string[]
+  /**
+   * The answer is about some certificates: these are live, those are not. Of the backends in `whole` it says everything,
+   * so an earlier reading that has more of them is not believed.
+   */
+  apply(
+    set: readonly AllowedCertificate[],
+    removed?: readonly string[],
+    whole?: readonly string[],
+  ): readonly string[]
 }
 
 interface OpenReading {
@@ -93,13 +101,13 @@ export class AllowList {
       this.#readings = this.#readings.filter((held) => (held.deref() ?? open) !== open)
     }
     return {
-      replace: (all) => {
+      replace: (all, isHeard = true) => {
         finish()
-        return this.#replace(open, all)
+        return this.#replace(open, all, isHeard)
       },
-      apply: (set, removed = []) => {
+      apply: (set, removed = [], whole = []) => {
         finish()
-        return this.#apply(open, set, removed)
+        return this.#apply(open, set, removed, whole)
       },
     }
   }
@@ -155,14 +163,14 @@ export class AllowList {
     return this.listen({ removed: listener, changed: () => undefined })
   }
 
-  #replace(open: OpenReading, all: readonly AllowedCertificate[]): readonly string[] {
+  #replace(open: OpenReading, all: readonly AllowedCertificate[], isHeard: boolean): readonly string[] {
     if (open.isOvertaken) return []
     for (const earlier of this.#openReadings()) if (earlier.order < open.order) earlier.isOvertaken = true
     const listed = new Set(all.map(({ serial }) => serial))
     const gone = [...this.#bySerial.keys()].filter(
       (serial) => !listed.has(serial) && !open.serials.has(serial),
     )
-    this.#isTrusted = true
+    if (isHeard) this.#isTrusted = true
     this.#set(all.filter((certificate) => isNews(open, certificate)))
     this.#delete(gone)
     return this.#passedOver(open, all)
@@ -172,13 +180,16 @@ export class AllowList {
     open: OpenReading,
     set: readonly AllowedCertificate[],
     removed: readonly string[],
+    whole: readonly string[],
   ): readonly string[] {
-    if (open.isOvertaken) return []
+    if (open.isOvertaken)
+      return set.map(({ serial }) => serial).filter((serial) => !this.#bySerial.has(serial))
     for (const other of this.#openReadings()) {
       // A reading that began later may know better; one that began earlier may not.
       if (other.order > open.order) continue
       for (const { serial } of set) other.serials.add(serial)
       for (const serial of removed) other.serials.add(serial)
+      for (const backendId of whole) other.backendIds.add(backendId)
     }
     this.#set(set.filter((certificate) => isNews(open, certificate)))
     this.#delete(removed.filter((serial) => !open.serials.has(serial)))
