@@ -11,6 +11,8 @@ import type { ManagerLinkOptions } from './seams.ts'
 
 /** What a manager tells of its platform, at most. */
 const largestInfo = 256 * 1024
+/** What it tells of its platform is written so often at most. */
+const infoAtMostEveryMs = 1_000
 /** A certificate is renewed a few times a day. */
 const renewAtMostEveryMs = 1_000
 
@@ -27,6 +29,7 @@ export class ConnectedBackend {
   readonly #waitingForInfo = new Set<(failure: MusterError | undefined) => void>()
   #renewedAt = -Infinity
   #isRenewing = false
+  readonly #closing = new AbortController()
   #info: Buffer | undefined
   #keepingInfo: Promise<void> | undefined
 
@@ -87,6 +90,7 @@ export class ConnectedBackend {
 
   /** Resolves once nothing is written any more. */
   async close(): Promise<void> {
+    this.#closing.abort()
     for (const settle of [...this.#waitingForInfo]) settle(unanswered('the stream to its manager ended'))
     await Promise.all([this.host?.close(), this.#keepingInfo])
   }
@@ -124,7 +128,8 @@ export class ConnectedBackend {
       say(this.#stream, { message: 'renewed', renewed: { certificate, ca, error: '' } })
     } catch (error) {
       logger.warn({ backendId: this.id, err: error }, 'certificate not renewed')
-      const isItsFault = error instanceof MusterError && error.code === 'invalid-request'
+      const isItsFault =
+        error instanceof MusterError && (error.code === 'invalid-request' || error.code === 'rate-limited')
       refuse(isItsFault ? error.message : 'unavailable: try again')
     } finally {
       this.#isRenewing = false
@@ -142,7 +147,7 @@ export class ConnectedBackend {
 
   /** The latest counts: what was told meanwhile is written next. */
   async #keepInfo(): Promise<void> {
-    const { trust, fence, logger } = this.#options
+    const { trust, fence, clock, logger } = this.#options
     while (this.#info !== undefined) {
       const document = this.#info
       const waiting = [...this.#waitingForInfo]
@@ -157,6 +162,7 @@ export class ConnectedBackend {
         failure = unanswered('the database cannot be reached')
       }
       for (const settle of waiting) settle(failure)
+      await clock.sleep(infoAtMostEveryMs, this.#closing.signal).catch(() => undefined)
     }
   }
 }

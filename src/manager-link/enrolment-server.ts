@@ -9,15 +9,18 @@ import type { Duplex } from 'node:stream'
 import { z } from 'zod'
 
 import type { Clock } from '../lib/clock.ts'
-import type { Logger } from '../lib/logger.ts'
 import type { ErrorCode } from '../model/errors.ts'
 import { errorCodes, MusterError } from '../model/errors.ts'
-import type { Enrolled, EnrolmentRequest } from './enrolment.ts'
+import { EnrolmentLimits } from './enrolment-limits.ts'
+import type { EnrolmentAnswer, EnrolmentRequest } from './enrolment.ts'
+import type { RefusalLog } from './refusal-log.ts'
 
 export interface EnrolmentServerOptions {
-  readonly enrol: (request: EnrolmentRequest) => Promise<Enrolled | 'refused' | 'standby'>
-  readonly clock: Pick<Clock, 'after'>
-  readonly logger: Logger
+  readonly enrol: (request: EnrolmentRequest) => Promise<EnrolmentAnswer>
+  /** Enrolments of one address in a minute that may come to nothing. */
+  readonly failuresPerMinute: number
+  readonly refusals: RefusalLog
+  readonly clock: Pick<Clock, 'now' | 'after'>
 }
 
 export interface EnrolmentServer {
@@ -36,11 +39,12 @@ const lifetimeMs = 15_000
 const mostConnections = 512
 const mostOfAddress = 128
 
-const noControls = /^[^\p{Cc}]*$/u
+/** What PostgreSQL takes as text. */
+const storable = /^[^\p{Cc}\p{Cs}]*$/u
 const body = z.strictObject({
   token: z.string().min(1).max(200),
-  cloud_id: z.string().max(300).regex(noControls),
-  address: z.string().max(255).regex(noControls),
+  cloud_id: z.string().max(300).regex(storable),
+  address: z.string().max(255).regex(storable),
   csr: z.string().min(1).max(12_000),
 })
 
@@ -53,14 +57,20 @@ const standby: Problem = {
   code: 'unavailable',
   detail: 'this daemon cannot enrol anybody now; try again, or another daemon',
 }
+const tooMany: Problem = {
+  code: 'rate-limited',
+  detail: 'too many enrolments from this address came to nothing; wait a minute',
+}
 
 export function createEnrolmentServer(options: EnrolmentServerOptions): EnrolmentServer {
   const { clock } = options
   const open = new Map<Duplex, string>()
+  const limits = new EnrolmentLimits(options.failuresPerMinute, clock)
   const server = createServer(
     // Nobody's next request is waited for, and headers are few.
     { maxHeaderSize: 8 * 1024, keepAlive: false, requestTimeout: 0, headersTimeout: 0 },
-    (request, response) => void answer(options, request, response),
+    (request, response) =>
+      void answer({ ...options, limits }, request, response, open.get(request.socket) ?? ''),
   )
   server.on('clientError', (_error, socket) => socket.destroy())
   server.on('upgrade', (_request, socket) => socket.destroy())
@@ -84,11 +94,13 @@ export function createEnrolmentServer(options: EnrolmentServerOptions): Enrolmen
 }
 
 async function answer(
-  { enrol, logger }: EnrolmentServerOptions,
+  { enrol, refusals, limits }: EnrolmentServerOptions & { readonly limits: EnrolmentLimits },
   request: IncomingMessage,
   response: ServerResponse,
+  from: string,
 ): Promise<void> {
   response.on('error', () => undefined)
+  let giveBack: (() => void) | undefined
   try {
     const asked = await read(request)
     if ('code' in asked) {
@@ -96,10 +108,22 @@ async function answer(
       return
     }
     const { token, cloud_id: cloudId, address, csr } = asked
+    giveBack = limits.begin(from)
+    if (giveBack === undefined) {
+      refusals.refused(from, 'enrolment: too many')
+      send(response, tooMany)
+      return
+    }
     const enrolled = await enrol({ token, cloudId, address, csr })
-    if (enrolled === 'refused') send(response, refused)
-    else if (enrolled === 'standby') send(response, standby)
-    else {
+    if (enrolled === 'standby') {
+      giveBack()
+      send(response, standby)
+    } else if ('refused' in enrolled) {
+      const { refused: why, ...details } = enrolled
+      refusals.refused(from, `enrolment: ${why}`, { ...details, cloudId })
+      send(response, refused)
+    } else {
+      giveBack()
       const { backendId, certificate, ca, expiresAt } = enrolled
       const expires_at = new Date(expiresAt).toISOString()
       write(response, 200, 'application/json', { backend_id: backendId, certificate, ca, expires_at })
@@ -109,7 +133,8 @@ async function answer(
       send(response, invalid(error.message))
       return
     }
-    logger.warn({ err: error }, 'enrolment failed')
+    giveBack?.()
+    refusals.refused(from, 'enrolment: failed', { err: error })
     send(response, standby)
   }
 }
@@ -165,6 +190,7 @@ function write(response: ServerResponse, status: number, type: string, content: 
     'cache-control': 'no-store',
     connection: 'close',
     ...(status === 503 && { 'retry-after': '2' }),
+    ...(status === 429 && { 'retry-after': '60' }),
   })
   response.end(body)
 }

@@ -37,6 +37,8 @@ export interface DoorLimits {
   readonly handshakes: number
   /** Connections that one address may open in a second. */
   readonly acceptsPerSecond: number
+  /** Enrolments of one address in a minute that may come to nothing. */
+  readonly failedEnrolments: number
   /** How long a handshake may take, in milliseconds. */
   readonly handshakeMs: number
 }
@@ -109,7 +111,10 @@ export class ManagerDoor {
       yieldTurn: setImmediate,
       onShared: (certificate, connections) => shared.noticed(certificate, connections),
     })
-    this.#enrolment = createEnrolmentServer({ enrol: options.enrol, clock, logger })
+    this.#enrolment = createEnrolmentServer({
+      ...{ enrol: options.enrol, failuresPerMinute: limits.failedEnrolments },
+      ...{ refusals: this.#refusals, clock },
+    })
     this.#identity = new ServerIdentity(options)
   }
 
@@ -217,6 +222,7 @@ export class ManagerDoor {
     const { allowList, clock } = this.#options
     const peer = socket.getPeerX509Certificate()
     const serial = peer === undefined ? undefined : serialOf(peer)
+    const endsAt = peer?.validToDate.getTime() ?? 0
     const listed = serial === undefined ? 'unknown' : allowList.lookup(serial)
     const verdict = judgePeer({
       alpn: socket.alpnProtocol,
@@ -225,18 +231,21 @@ export class ManagerDoor {
       authorizationError: socket.authorizationError,
       hasCertificate: peer !== undefined,
       isIssuerTrusted: peer !== undefined && this.#options.authority().isIssuerOf(peer),
-      // A resumed session is not checked again by OpenSSL, and a row's end may be later than the certificate's.
-      allowed: peer !== undefined && peer.validToDate.getTime() <= clock.now() ? 'expired' : listed,
+      names: peer?.subjectAltName,
+      fleetId: this.#options.fleetId(),
+      // OpenSSL does not check a resumed session again, and a row may say another end than the certificate.
+      allowed: endsAt <= clock.now() ? 'expired' : listed,
     })
     if ('refuse' in verdict) {
-      this.#refusals.refused(arrival.address, verdict.refuse, serial)
+      this.#refusals.refused(arrival.address, verdict.refuse, { serial })
       socket.destroy()
     } else if (verdict.admit === 'enrolment') {
       if (this.#enrolment.take(socket, arrival.address)) return
       this.#refusals.refused(arrival.address, 'too-many-enrolments')
       socket.destroy()
     } else {
-      this.#admit(socket, arrival, verdict.certificate)
+      const { certificate } = verdict
+      this.#admit(socket, arrival, { ...certificate, notAfter: Math.min(certificate.notAfter, endsAt) })
     }
   }
 
@@ -254,14 +263,21 @@ export class ManagerDoor {
       },
     }
     if (this.#connections.of(certificate.serial).length >= mostOfSerial) {
-      this.#refusals.refused(arrival.address, 'too-many-of-certificate', certificate.serial)
+      this.#refusals.refused(arrival.address, 'too-many-of-certificate', { serial: certificate.serial })
       socket.destroy()
       return
     }
-    socket.once('close', () => this.#connections.release(connection))
+    socket.once('close', () => {
+      this.#connections.release(connection)
+      cancelEnd()
+    })
+    const cancelEnd = at(clock, certificate.notAfter, () => {
+      this.#connections.release(connection)
+      socket.destroy()
+    })
     const admitted = this.#connections.admit(connection, certificate.serial)
     if (typeof admitted === 'string') {
-      this.#refusals.refused(arrival.address, `serial-${admitted}`, certificate.serial)
+      this.#refusals.refused(arrival.address, `serial-${admitted}`, { serial: certificate.serial })
       return
     }
     arrival.connection = connection
@@ -276,6 +292,17 @@ export class ManagerDoor {
     }
     this.#events.onStream(stream, connection)
   }
+}
+
+/** However far away: a clock may wake early. Gives what cancels it. */
+function at(clock: Pick<Clock, 'now' | 'after'>, time: number, callback: () => void): () => void {
+  let cancel: () => void
+  const wait = (): void => {
+    const leftMs = time - clock.now()
+    cancel = clock.after(Math.max(0, leftMs), () => (time <= clock.now() ? callback() : wait()))
+  }
+  wait()
+  return () => cancel()
 }
 
 function listen(server: Port, port: number, host: string): Promise<void> {

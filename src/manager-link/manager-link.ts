@@ -39,7 +39,10 @@ export class ManagerLink {
   readonly #backendBeats: Heartbeats
   readonly #disconnects: Disconnects
   readonly #backends = new Map<string, ConnectedBackend>()
-  readonly #hosts = new Map<string, ConnectedHost>()
+  /** By the id of the host that each serves. */
+  readonly #hosts = new Map<string, ConnectedBackend>()
+  /** Of each backend the youngest stream that waits for what an earlier one still writes. */
+  readonly #waiting = new Map<string, ManagerStream>()
   readonly #unsettled = new Map<string, Promise<unknown>>()
   readonly #streams = new Set<ManagerStream>()
   readonly #changedRegions = new Set<string>()
@@ -149,9 +152,11 @@ export class ManagerLink {
    * the same session again is harmless. When taken, the agent's row becomes CONNECTING a moment later.
    */
   async startSession(hostId: string, offer: SessionOffer, signal: AbortSignal): Promise<SessionAnswer> {
-    const host = this.#hosts.get(hostId)
-    if (host === undefined) return { taken: false, error: 'the host is not connected' }
-    return host.startSession(offer, signal)
+    const backend = this.#hosts.get(hostId)
+    if (backend?.host === undefined || !this.#door.has(backend.connection)) {
+      return { taken: false, error: 'the host is not connected' }
+    }
+    return backend.host.startSession(offer, signal)
   }
 
   #accept(stream: ManagerStream, connection: ManagerConnection): void {
@@ -203,8 +208,17 @@ export class ManagerLink {
     connection: ManagerConnection,
     hello: Hello,
   ): Promise<ConnectedBackend | undefined> {
-    return this.#afterEarlier(connection.backendId, async () => {
-      await this.#disconnects.forget(connection.backendId)
+    const { backendId } = connection
+    const overtaken = this.#waiting.get(backendId)
+    if (overtaken !== undefined)
+      endStream(overtaken, 'UNAVAILABLE', 'another stream of this manager took over')
+    this.#waiting.set(backendId, stream)
+    return this.#afterEarlier(backendId, async () => {
+      const isYoungest = this.#waiting.get(backendId) === stream
+      if (isYoungest) this.#waiting.delete(backendId)
+      // Who redials while the database is slow leaves dead streams behind, and none of them may cost it anything.
+      if (!isYoungest || !this.#streams.has(stream) || !this.#door.has(connection)) return undefined
+      await this.#disconnects.forget(backendId)
       const admission = await admit(this.#options, hello, connection)
       if ('refused' in admission) {
         this.#refuse(stream, connection, admission.refused)
@@ -255,14 +269,15 @@ export class ManagerLink {
         return unavailable(reasonOf(error))
       },
     )
-    if (refused !== undefined || !this.#isStarted || !this.#streams.has(stream)) {
+    const isGone = !this.#streams.has(stream) || !this.#door.has(connection)
+    if (refused !== undefined || !this.#isStarted || isGone) {
       this.#refuse(stream, connection, refused ?? unavailable('this daemon stops'))
       await backend.close()
       if (this.#isStarted) this.#disconnects.add(backendId)
       return undefined
     }
     this.#backends.set(backendId, backend)
-    if (host !== undefined) this.#hosts.set(host.id, host)
+    if (host !== undefined) this.#hosts.set(host.id, backend)
     this.#heard(backend)
     backend.welcome()
     logger.info(
@@ -324,7 +339,9 @@ export class ManagerLink {
       this.#cancelLook = undefined
       const regions = new Set(this.#changedRegions)
       this.#changedRegions.clear()
-      for (const host of this.#hosts.values()) if (regions.has(host.regionId)) host.look()
+      for (const { host, connection } of this.#hosts.values()) {
+        if (host !== undefined && regions.has(host.regionId) && this.#door.has(connection)) host.look()
+      }
     })
   }
 }

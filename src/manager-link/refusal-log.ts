@@ -16,7 +16,8 @@ export class RefusalLog {
     this.#logger = logger
   }
 
-  refused(address: string, reason: string, serial?: string): void {
+  /** @param details are those of the first of many. */
+  refused(address: string, reason: string, details: Readonly<Record<string, unknown>> = {}): void {
     const now = this.#clock.now()
     const key = `${reason} ${address}`
     const last = this.#said.get(key)
@@ -27,7 +28,7 @@ export class RefusalLog {
     if (this.#said.size >= mostRemembered) this.#said = new Map()
     this.#said.set(key, { at: now, more: 0 })
     this.#logger.warn(
-      { address, reason, serial, alike: last?.more ?? 0 },
+      { address, reason, ...details, alike: last?.more ?? 0 },
       'connection refused at the managers’ port',
     )
   }

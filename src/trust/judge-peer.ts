@@ -16,6 +16,7 @@ export type PeerRefusal =
   | 'certificate-wrong-purpose'
   | 'certificate-foreign'
   | 'certificate-invalid'
+  | 'certificate-of-another'
   | 'issuer-retired'
   | `serial-${NotAllowed}`
 
@@ -29,6 +30,9 @@ export interface Peer {
   /** `tlsSocket.authorizationError`. */
   readonly authorizationError?: unknown
   readonly hasCertificate: boolean
+  /** `X509Certificate.subjectAltName` of its certificate. */
+  readonly names?: string | undefined
+  readonly fleetId: string
   /** `Authority.isIssuerOf` of its certificate: one of the issuing certificates of today signed it. */
   readonly isIssuerTrusted: boolean
   /** `AllowList.lookup` of its serial. */
@@ -61,6 +65,9 @@ export function judgePeer(peer: Peer): PeerVerdict {
     return { refuse: refusalOfError.get(codeOf(peer.authorizationError)) ?? 'certificate-invalid' }
   if (!peer.isIssuerTrusted) return { refuse: 'issuer-retired' }
   if (typeof peer.allowed === 'string') return { refuse: `serial-${peer.allowed}` }
+  // Who writes rows may give any backend any serial, but signs nothing.
+  const name = `URI:spiffe://${peer.fleetId}/host/${peer.allowed.backendId}`
+  if (peer.names !== name) return { refuse: 'certificate-of-another' }
   return { admit: 'managers', certificate: peer.allowed }
 }
 

@@ -114,6 +114,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
     limits: {
       handshakes: settings.MUSTER_MANAGER_HANDSHAKES,
       acceptsPerSecond: settings.MUSTER_MANAGER_ACCEPT_RATE,
+      failedEnrolments: settings.MUSTER_FAILED_LOGIN_LIMIT,
       handshakeMs,
     },
     heartbeatMs: settings.MUSTER_HEARTBEAT_S * 1000,

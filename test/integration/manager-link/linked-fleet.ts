@@ -73,7 +73,10 @@ export async function linkedFleet(
     applyRows: (rows, asked) => void mirror.apply(rows, asked),
     wake: (_, cause) => wakes.push(cause),
     host: '127.0.0.1',
-    limits: { handshakes: 512, acceptsPerSecond: 10_000, handshakeMs: 10_000, ...options.limits },
+    limits: {
+      ...{ handshakes: 512, acceptsPerSecond: 10_000, failedEnrolments: 1_000, handshakeMs: 10_000 },
+      ...options.limits,
+    },
     heartbeatMs: 1_000,
     clock: systemClock,
     logger: options.logger ?? silentLogger,
