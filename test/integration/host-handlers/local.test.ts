@@ -111,12 +111,10 @@ describe('local hosts', () => {
     await endBelow(dataDirectory)
   })
 
-  it('bring up their agents within seconds, and end with all of them', async () => {
+  it('bring up their agents, and end with all of them', async () => {
     const handler = open()
-    const began = performance.now()
     const { cloudIds } = await handler.launch(spec(), signal)
-    await eventually(() => daemon.reports.filter((agent) => agent.status === 'WAITING').length === 4)
-    expect(performance.now() - began).toBeLessThan(10_000)
+    await eventually(() => daemon.withStatus('WAITING').length === 4)
     expect(trust.enrolments.map((one) => one.cloud_id).sort()).toEqual([...cloudIds].sort())
     expect(await processesBelow(dataDirectory)).toHaveLength(6)
     await terminateAll(handler, cloudIds)
