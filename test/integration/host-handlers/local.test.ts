@@ -248,7 +248,7 @@ describe('local hosts', () => {
       const handler = open()
       const { cloudIds } = await handler.launch(given, signal)
       expect(cloudIds).toHaveLength(2)
-      await eventually(() => daemon.connected === 2 && daemon.reports.length >= 2)
+      await eventually(() => daemon.connected === 2 && daemon.agents.size >= 2)
       // A doubled manager would leave by itself; none may be left, and none may have said Hello.
       await eventually(async () => (await managersBelow(dataDirectory)).length === 2)
       expect(new Set(trust.connections).size).toBe(2)
