@@ -4,6 +4,7 @@ import { createSecureContext, connect as connectTls } from 'node:tls'
 
 import { credentials } from '@grpc/grpc-js'
 
+import { handshakeOf } from '../../src/manager/credentials.ts'
 import { managersClient } from '../../src/muster-v1/managers-service.ts'
 import type { FromDaemon, Received } from '../../src/muster-v1/messages.ts'
 import { managersServerName } from '../../src/trust/issue.ts'
@@ -41,8 +42,8 @@ serve({
 })
 
 async function beManager({ port, fleetId, ca }: IdleInput, identity: ManagerIdentity): Promise<void> {
-  const { backendId, key, certificate: cert } = identity
-  const context = createSecureContext({ key, cert, ca, minVersion: 'TLSv1.3' })
+  const { backendId } = identity
+  const context = createSecureContext({ ...handshakeOf({ ...identity, ca }), minVersion: 'TLSv1.3' })
   const client = managersClient(`127.0.0.1:${port}`, credentials.createFromSecureContext(context), {
     'grpc.use_local_subchannel_pool': 1,
     'grpc.ssl_target_name_override': managersServerName(fleetId),
@@ -65,12 +66,10 @@ async function beManager({ port, fleetId, ca }: IdleInput, identity: ManagerIden
   await welcomed.promise
 }
 
-async function beBare(
-  { port, fleetId, ca }: IdleInput,
-  { key, certificate: cert }: ManagerIdentity,
-): Promise<void> {
+async function beBare({ port, fleetId, ca }: IdleInput, identity: ManagerIdentity): Promise<void> {
   const socket = connectTls({
-    ...{ host: '127.0.0.1', port, key, cert, ca, servername: managersServerName(fleetId) },
+    ...handshakeOf({ ...identity, ca }),
+    ...{ host: '127.0.0.1', port, servername: managersServerName(fleetId) },
     ALPNProtocols: ['h2'],
   })
   socket.on('error', () => undefined)

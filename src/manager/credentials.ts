@@ -54,6 +54,21 @@ export function checkCredentials(credentials: Credentials): CheckedCredentials |
   }
 }
 
+/**
+ * What a manager needs in a handshake, PEM. Only roots are trusted (the daemon shows what is between), since OpenSSL sends
+ * what it holds above the own certificate, too, and the daemon would keep that for each connection: 13 KB that say
+ * nothing, as it knows every issuer that it trusts.
+ */
+export function handshakeOf({ key, certificate, ca }: Credentials): {
+  readonly key: string
+  readonly cert: string
+  readonly ca: string
+} {
+  const [leaf] = certificatesOf(certificate)
+  const roots = certificatesOf(ca).filter(isRoot)
+  return { key, cert: leaf?.toString() ?? certificate, ca: roots.map(String).join('') }
+}
+
 /** `sha256/<base64url>` of each root in a text. */
 export function pinsOf(ca: string): readonly string[] {
   return certificatesOf(ca).filter(isRoot).map(pinOfCertificate)

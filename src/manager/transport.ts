@@ -8,6 +8,7 @@ import { managersClient } from '../muster-v1/managers-service.ts'
 import type { DaemonStream } from '../muster-v1/managers-service.ts'
 import { managersServerName } from '../trust/issue.ts'
 import type { Credentials } from './credentials.ts'
+import { handshakeOf } from './credentials.ts'
 import { parseDaemonAddress } from './daemon-address.ts'
 import type { DaemonAddress } from './daemon-address.ts'
 import { startForwarder } from './web-socket-forwarder.ts'
@@ -52,8 +53,7 @@ export async function dialDaemon(
   { fleetId, credentials, directory }: DialOptions,
 ): Promise<DaemonDoor> {
   const parsed = parseDaemonAddress(address)
-  const { key, certificate, ca } = credentials
-  const context = createSecureContext({ key, cert: certificate, ca, minVersion: 'TLSv1.3' })
+  const context = createSecureContext({ ...handshakeOf(credentials), minVersion: 'TLSv1.3' })
   const secured = grpcCredentials.createFromSecureContext(context)
   const options = { ...channelOptions, 'grpc.ssl_target_name_override': managersServerName(fleetId) }
   if (parsed.kind === 'tcp') {
