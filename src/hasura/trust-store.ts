@@ -24,6 +24,12 @@ const oneInfo = z.object({ backend: z.object({ info: bytes.nullable() }).nullabl
 const someAudit = z.object({ audit: z.array(auditRow) })
 const oneHost = z.object({ host: hostRow.nullable() })
 
+/** What `store_certificate` says of a renewal that comes too soon; no other refusal says it. */
+const tooSoonWords = 'its certificate was renewed less than a minute ago'
+const tooSoon = `this backend: ${tooSoonWords}: try again in a minute`
+const isTooSoon = (error: unknown): boolean =>
+  error instanceof MusterError && error.code === 'database-refused' && error.message.includes(tooSoonWords)
+
 type Admission = Pick<
   TrustStore,
   | 'readAllowed'
@@ -100,9 +106,16 @@ function createAdmission(client: HasuraClient): Admission {
         pem: certificate.pem,
         not_before: timeText(certificate.notBefore),
         not_after: timeText(certificate.notAfter),
+        key_made_here: certificate.keyMadeHere ?? false,
       }
       const args = { backend_id: backendId, certificate: row, renews, actor }
-      return (await callFunction(client, 'store_certificate', args, certificateRow))[0]
+      try {
+        return (await callFunction(client, 'store_certificate', args, certificateRow))[0]
+      } catch (error) {
+        throw isTooSoon(error)
+          ? new MusterError('rate-limited', tooSoon, { cause: error, retryable: true })
+          : error
+      }
     },
   }
 }

@@ -34,7 +34,10 @@ export interface TrustStore {
     actor: string,
   ): Promise<{ readonly expiresAt: number } | undefined>
   redeemToken(redemption: Redemption, fence: number): Promise<Backend | undefined>
-  /** The certificate that stands afterwards: the one given, or the one that its key got within 5 minutes. */
+  /**
+   * The certificate that stands afterwards: the one given, or the one that its key got within 5 minutes.
+   * @throws MusterError `rate-limited` when its backend was renewed a moment ago
+   */
   storeCertificate(
     backendId: string,
     certificate: NewCertificate,
@@ -113,6 +116,8 @@ export interface NewCertificate {
   readonly pem: string
   readonly notBefore: number
   readonly notAfter: number
+  /** The private key was made by this daemon and is handed out: goes on record. */
+  readonly keyMadeHere?: boolean
 }
 
 export interface NewBackend {

@@ -50,7 +50,7 @@ export class SqlTrustStore implements LinkTrust {
   async storeCertificate(...[backendId, certificate, options]: Parameters<TrustStore['storeCertificate']>) {
     const { serial, spkiHash, issuer, pem, notBefore, notAfter } = certificate
     const row = {
-      ...{ serial, spki_hash: spkiHash, issuer, pem },
+      ...{ serial, spki_hash: spkiHash, issuer, pem, key_made_here: certificate.keyMadeHere },
       not_before: new Date(notBefore).toISOString(),
       not_after: new Date(notAfter).toISOString(),
     }

@@ -1,9 +1,19 @@
 import { expect } from 'vitest'
 
 import type { FleetDatabase, Row } from '../../support/fleet-database.ts'
-import { both, call, ids, piece, proveDefences, refusalOf, refused, tally, trigger } from './defence.ts'
-
-const launch = 'local/demo:1.0'
+import {
+  both,
+  call,
+  ids,
+  index,
+  piece,
+  proveDefences,
+  refusalOf,
+  refused,
+  tally,
+  trigger,
+} from './defence.ts'
+import { launch, redeem, sha256 } from './trust-seed.ts'
 
 /** A launch of three hosts under way. */
 async function seed(fleet: FleetDatabase, count = 3): Promise<void> {
@@ -14,18 +24,18 @@ async function seed(fleet: FleetDatabase, count = 3): Promise<void> {
     [launch],
   )
   await fleet.takeLease()
+  await call(fleet.pool, 'store_launch_token', [launch, 't1', sha256('t1'), count, 900, 1])
   await Promise.all(Array.from({ length: 12 }, () => fleet.sql('select pg_sleep(0.05)')))
 }
 
-const enroll = (fleet: FleetDatabase, machine: string, key = `key of ${machine}`, fence = 1) =>
-  call(fleet.pool, 'enroll_host', [launch, machine, key, '127.0.0.1', fence])
 const bind = (fleet: FleetDatabase, ...machines: string[]) =>
   call(fleet.pool, 'bind_launch', [launch, machines])
 const finish = (fleet: FleetDatabase, result: object, fence = 1) =>
   call(fleet.pool, 'finish_launch', [launch, fence, result])
 const hostsOf = (fleet: FleetDatabase): Promise<Row[]> =>
   fleet.sql(
-    'select id, status, cloud_id, manager_key_hash is not null as enrolled from fleet.hosts order by id',
+    `select h.id, h.status, h.cloud_id, b.enrolled_spki_hash is not null as enrolled
+      from fleet.hosts h left join fleet.backends b on b.host_id = h.id order by h.id`,
   )
 
 function permutations<T>(items: readonly T[]): readonly (readonly T[])[] {
@@ -41,13 +51,15 @@ proveDefences('a machine is bound to one row of its launch, and a row to one mac
     check: async (fleet) => {
       await seed(fleet)
       const steps: Readonly<Record<string, () => Promise<unknown>>> = {
-        'enrol m1': () => enroll(fleet, 'm1'),
-        'enrol m3': () => enroll(fleet, 'm3'),
+        'enrol m1': () => redeem(fleet, 'm1'),
+        'enrol m3': () => redeem(fleet, 'm3'),
         'adopt m2': () => bind(fleet, 'm2'),
         finish: () => finish(fleet, { cloud_ids: ['m1', 'm2', 'm3'] }),
       }
       for (const order of permutations(Object.keys(steps))) {
+        await fleet.sql('delete from fleet.backends')
         await fleet.sql('delete from fleet.hosts')
+        await fleet.sql('update fleet.enrolment_tokens set used = 0')
         await fleet.seedHosts(ids('h', 3), { status: 'LAUNCHING', launch_id: launch })
         await fleet.sql(`update fleet.actions set status = 'RUNNING'`)
         const told = order.join(', ')
@@ -70,37 +82,39 @@ proveDefences('a machine is bound to one row of its launch, and a row to one mac
     holds: '50 machines that enrol at once in a launch of 3 are exactly 3',
     check: async (fleet) => {
       await seed(fleet)
-      const answers = await Promise.all(ids('m', 50).map((machine) => enroll(fleet, machine).catch(() => [])))
+      const answers = await Promise.all(ids('m', 50).map((machine) => redeem(fleet, machine).catch(() => [])))
       const bound = answers.flat()
       expect(bound).toHaveLength(3)
       const rows = await hostsOf(fleet)
       expect(rows.map((row): unknown => row['cloud_id']).sort()).toEqual(
-        bound.map((row): unknown => row['cloud_id']).sort(),
+        bound.map((row): unknown => row['name']).sort(),
       )
       expect(tally(rows.map((row): unknown => row['enrolled']))).toEqual({ true: 3 })
     },
-    without: [piece('bind_launch', 'order by h.id for update;', 'order by h.id;')],
+    without: [
+      both(
+        piece('redeem_launch_token', 'order by h.id for update;', 'order by h.id;'),
+        piece('redeem_launch_token', 'where t.id = token.id for no key update;', 'where t.id = token.id;'),
+        piece('bind_launch', 'order by h.id for update;', 'order by h.id;'),
+      ),
+    ],
   },
   {
     holds: 'the same machine with the same key gets its row again, with another key none',
     check: async (fleet) => {
       await seed(fleet)
-      const [first] = await enroll(fleet, 'm1')
-      const [again] = await enroll(fleet, 'm1')
+      const [first] = await redeem(fleet, 'm1')
+      const [again] = await redeem(fleet, 'm1')
       expect(again).toMatchObject({ id: first!['id'] as string, revision: first!['revision'] as number })
-      expect(await enroll(fleet, 'm1', 'a stolen token, another key')).toEqual([])
-      const keys = await fleet.sql(
-        'select manager_key_hash as key from fleet.hosts where manager_key_hash is not null',
-      )
-      expect(keys).toEqual([{ key: 'key of m1' }])
-      expect(await refusalOf(enroll(fleet, 'm2', 'key of m1'))).toBe('23505')
+      expect(await redeem(fleet, 'm1', { key: 'a stolen token, another key' })).toEqual([])
+      expect(await fleet.sql('select enrolled_spki_hash as key from fleet.backends')).toEqual([
+        { key: sha256('key of m1') },
+      ])
+      expect(await redeem(fleet, 'm2', { key: 'key of m1' })).toEqual([])
     },
     without: [
-      piece('enroll_host', 'and (h.manager_key_hash is null or h.manager_key_hash = enroll_host.key_hash)'),
-      async (fleet) => {
-        await fleet.sql('drop index fleet.hosts_manager_key')
-        return 'index hosts_manager_key'
-      },
+      piece('redeem_launch_token', 'backend.enrolled_spki_hash = redeem_launch_token.spki_hash', 'true'),
+      index('backends_enrolled_key'),
     ],
   },
   {
@@ -138,7 +152,7 @@ proveDefences('a machine is bound to one row of its launch, and a row to one mac
         { status: 'FAILED' },
       ])
       expect(tally((await hostsOf(fleet)).map((row): unknown => row['status']))).toEqual({ TERMINATED: 3 })
-      expect(await enroll(fleet, 'm1')).toEqual([])
+      expect(await redeem(fleet, 'm1')).toEqual([])
       expect(await bind(fleet, 'm1')).toHaveLength(3)
       expect(tally((await hostsOf(fleet)).map((row): unknown => row['cloud_id']))).toEqual({ null: 3 })
     },
@@ -173,7 +187,7 @@ proveDefences('a machine is bound to one row of its launch, and a row to one mac
       'a daemon without the lease binds, registers and ends nothing, and is told so aloud where no answer is a no',
     check: async (fleet) => {
       await seed(fleet)
-      expect(await refusalOf(enroll(fleet, 'm1', 'k', 2))).toBe(refused)
+      expect(await refusalOf(redeem(fleet, 'm1', { fence: 2 }))).toBe(refused)
       expect(await refusalOf(call(fleet.pool, 'register_host', ['h001', 'a', 2, 2]))).toBe(refused)
       expect(await refusalOf(call(fleet.pool, 'report_agents', ['h001', [], true, 2]))).toBe(refused)
       expect(await finish(fleet, { cloud_ids: ['m1'] }, 2)).toEqual([])
@@ -192,7 +206,7 @@ proveDefences('a machine is bound to one row of its launch, and a row to one mac
       await seed(fleet)
       const register = async (id: string) =>
         (await call(fleet.pool, 'register_host', [id, '10.0.0.1', 3, 1]))[0]
-      await enroll(fleet, 'm1')
+      await redeem(fleet, 'm1')
       await fleet.sql(`select fleet.block_launches('local/demo', 'transient', 'x')`)
       expect(await register('h001')).toMatchObject({ status: 'ACTIVE', address: '10.0.0.1', capacity: 3 })
       expect(await fleet.sql('select launch_failures, launch_blocked_until from fleet.regions')).toEqual([

@@ -205,7 +205,10 @@ proveDefences('backends live and end as the model says', [
     without: [
       trigger('backends', 'fence'),
       piece('fence_backend', `a.host_id = new.host_id and a.status <> 'DYING'`, 'false'),
-      piece('store_certificate', `or (backend.status = 'TERMINATING' and renews is not null)`),
+      piece(
+        'store_certificate',
+        `or (backend.status = 'TERMINATING' and store_certificate.renews is not null)`,
+      ),
       piece('terminate_backend', 'backend.status = becomes or', 'false or'),
       piece('guard_backend', `old.status = 'TERMINATING' or`, 'false or'),
       piece(

@@ -30,14 +30,14 @@ proveDefences('certificates are what they were issued as', [
     check: async (fleet) => {
       const { id } = await seedStatic(fleet)
       await issue(fleet, id, 'c2', { renews: 'c1' })
-      await issue(fleet, id, 'c3', { renews: 'c1' })
+      await issue(fleet, id, 'c3')
       const revoke = (name: string, reason = 'superseded') =>
         call(fleet.pool, 'revoke_certificate', [serialOf(name), reason, 'anna'])
       expect(await revoke('c2')).toMatchObject([{ revoke_reason: 'superseded' }])
       expect(await revoke('c2', 'user')).toMatchObject([{ revoke_reason: 'superseded' }])
       expect(await backend(fleet, id)).toMatchObject({ status: 'ENABLED' })
       expect(await revoke('nothing')).toEqual([])
-      expect(await revoke('c1')).toHaveLength(1)
+      expect(await revoke('c1')).toMatchObject([{ serial: serialOf('c1') }])
       expect(await backend(fleet, id)).toMatchObject({ status: 'TERMINATED', reason: 'certificate-revoked' })
       expect(await hosts(fleet)).toMatchObject([{ status: 'TERMINATING' }])
       expect(tally(await acts(fleet))).toMatchObject({ 'certificate-revoked': 2, 'backend-terminated': 1 })
@@ -54,9 +54,15 @@ proveDefences('certificates are what they were issued as', [
         status: 'TERMINATED',
         reason: 'certificate-revoked',
       })
+      // What had ended by itself takes nothing with it.
+      const idle = await byHand(fleet)
+      await issue(fleet, idle, 'e1', { seconds: -60 })
+      await revoke('e1')
+      expect(await backend(fleet, idle)).toMatchObject({ status: 'ENABLED' })
     },
     without: [
-      piece('revoke_certificate', 'backend.connected_serial = certificate.serial or', 'false or'),
+      piece('revoke_certificate', 'backend.connected_serial = any (revoked) or', 'false or'),
+      piece('revoke_certificate', '(was_live', '(true'),
       piece('revoke_certificate', 'c.backend_id = backend.id and fleet.certificate_is_live(c)', 'false'),
       piece(
         'revoke_certificate',
@@ -68,11 +74,21 @@ proveDefences('certificates are what they were issued as', [
         `set status = 'TERMINATED', reason = 'certificate-revoked'`,
         'set status = b.status',
       ),
-      both(
-        trigger('certificates', 'guard'),
-        piece('revoke_certificate', 'if certificate.revoked_at is null then', 'if true then'),
-      ),
+      both(trigger('certificates', 'guard'), piece('revoke_certificate', 'and c.revoked_at is null')),
     ],
+  },
+  {
+    holds: 'a key that the daemon made is on record as such',
+    check: async (fleet) => {
+      const id = await byHand(fleet)
+      await issue(fleet, id, 'c1')
+      await issue(fleet, id, 'c2', { keyMadeHere: true })
+      const made = await fleet.sql(
+        `select details -> 'key_made_here' as made from fleet.audit where act = 'certificate-issued' order by id`,
+      )
+      expect(made).toEqual([{ made: false }, { made: true }])
+    },
+    without: [piece('store_certificate', `certificate ->> 'key_made_here'`, `certificate ->> 'other'`)],
   },
   {
     holds: 'what was issued never changes; what is revoked or retires stays so; a key has one certificate',
@@ -85,6 +101,7 @@ proveDefences('certificates are what they were issued as', [
       )
       for (const change of [
         `serial = '${serialOf('x')}'`,
+        `renews = '${serialOf('x')}'`,
         `spki_hash = '${sha256('x')}'`,
         `pem = 'x'`,
         `issuer = 'x'`,
@@ -107,6 +124,7 @@ proveDefences('certificates are what they were issued as', [
       trigger('certificates', 'guard'),
       index('certificates_key'),
       piece('guard_certificate', 'or new.retires_at > old.retires_at'),
+      piece('guard_certificate', 'or new.renews is distinct from old.renews'),
     ],
   },
   {
@@ -123,6 +141,7 @@ proveDefences('certificates are what they were issued as', [
       expect(tally(await acts(fleet))).toMatchObject({ 'certificate-issued': 1 })
       await issue(fleet, id, 'c1')
       expect(await issue(fleet, id, 'c2', { renews: 'c1' })).toHaveLength(1)
+      await minutesPass(fleet, 2)
       await call(fleet.pool, 'revoke_certificate', [serialOf('c2'), 'user', 'anna'])
       const other = await byHand(fleet)
       for (const [backendId, renews] of [

@@ -58,6 +58,7 @@ export interface Wanted {
   readonly key?: string
   readonly renews?: string | null
   readonly seconds?: number
+  readonly keyMadeHere?: boolean
 }
 
 /** A certificate under a backend, named `name`. */
@@ -65,7 +66,7 @@ export const issue = (
   fleet: FleetDatabase,
   backend: string,
   name: string,
-  { key = `key of ${name}`, renews = null, seconds = 3600 }: Wanted = {},
+  { key = `key of ${name}`, renews = null, seconds = 3600, keyMadeHere }: Wanted = {},
 ): Promise<readonly Row[]> => {
   const certificate = {
     serial: serialOf(name),
@@ -74,6 +75,7 @@ export const issue = (
     pem: `PEM of ${name}`,
     not_before: new Date(Date.now() - 7200_000).toISOString(),
     not_after: new Date(Date.now() + seconds * 1000).toISOString(),
+    key_made_here: keyMadeHere,
   }
   const args = [backend, certificate, renews === null ? null : serialOf(renews), 'manager']
   return call(fleet.pool, 'store_certificate', args)
@@ -113,7 +115,7 @@ export async function reasons(fleet: FleetDatabase): Promise<Readonly<Record<str
 
 /** Set what a certificate's life depends on back by some minutes. */
 export async function minutesPass(fleet: FleetDatabase, minutes: number): Promise<void> {
-  const earlier = (column: string) => `${column} = ${column} - make_interval(mins => ${minutes})`
+  const earlier = (column: string) => `${column} = ${column} - make_interval(secs => ${minutes * 60})`
   await fleet.sql('alter table fleet.certificates disable trigger guard')
   await fleet.sql(
     `update fleet.certificates set ${['created_at', 'not_before', 'not_after', 'retires_at'].map(earlier).join(', ')}`,

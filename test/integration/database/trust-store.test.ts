@@ -140,6 +140,10 @@ describe.each(databaseKinds)('the trust store on %s', (kind) => {
     })
 
     const next = await store.storeCertificate(id, aCertificate(), { renews: serial, actor: 'manager' })
+    const again = store.storeCertificate(id, aCertificate(), { renews: serial, actor: 'manager' })
+    await expect(again).rejects.toMatchObject({
+      ...{ code: 'rate-limited', message: expect.stringContaining('in a minute') as string },
+    })
     await store.connectBackend(next!.serial, { address: '10.0.0.8', capacity: 3 }, fence)
     const [old] = await store.readAllowedOf({ serials: [serial], backendIds: [] })
     expect(Math.abs(old!.retiresAt! - Date.now() - 10 * minute)).toBeLessThan(minute)
@@ -180,7 +184,7 @@ describe.each(databaseKinds)('the trust store on %s', (kind) => {
     }
     const redeemed = await store.redeemToken(redemption, fence)
     expect(redeemed).toMatchObject({ id: 'h1', name: 'm1', launchId: 'L1', hostId: 'h1', address: 'a' })
-    const { serial } = await issue('h1', { spkiHash: redemption.spkiHash })
+    const { serial } = await issue('h1', { spkiHash: redemption.spkiHash, keyMadeHere: true })
     const opened = await store.connectBackend(serial, { address: 'a', capacity: 2 }, fence)
     expect(opened!.host).toMatchObject({ id: 'h1', status: 'ACTIVE', cloudId: 'm1', capacity: 2 })
     const ended = await fleet.ask(
@@ -192,7 +196,7 @@ describe.each(databaseKinds)('the trust store on %s', (kind) => {
     expect(await store.enableBackend('h1', 'anna')).toBeUndefined()
     expect(await store.readAudit({ backendId: 'h1', limit: 9 })).toMatchObject([
       { act: 'backend-terminated', actor: 'muster' },
-      { act: 'certificate-issued', actor: 'anna', serial },
+      { act: 'certificate-issued', actor: 'anna', serial, details: { key_made_here: true } },
       { act: 'enrolled', details: { cloud_id: 'm1' } },
     ])
   })

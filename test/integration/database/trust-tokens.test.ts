@@ -92,7 +92,7 @@ proveDefences('a token lets in as many as it was made for', [
     },
     without: [
       both(
-        piece('redeem_launch_token', 'not found or token.used >= token.uses', 'not found'),
+        piece('redeem_launch_token', 'if token.used >= token.uses then', 'if false then'),
         constraint('enrolment_tokens', 'enrolment_tokens_uses'),
       ),
     ],
@@ -123,7 +123,7 @@ proveDefences('a token lets in as many as it was made for', [
     connections: 50,
   },
   {
-    holds: 'an answer that was lost is given again for 5 minutes, at once or later, and counts once',
+    holds: 'an answer that was lost is given again: for 5 minutes, and while the key has no certificate',
     check: async (fleet) => {
       await seedLaunch(fleet, 3)
       const id = await byHand(fleet)
@@ -137,7 +137,12 @@ proveDefences('a token lets in as many as it was made for', [
         { id: 't2', used: 1 },
       ])
       expect(tally(await acts(fleet))).toMatchObject({ enrolled: 2 })
+      // The daemon was away for longer than 5 minutes before it stored a certificate.
       await minutesPass(fleet, 6)
+      expect(await redeem(fleet, 'm1')).toHaveLength(1)
+      expect(await redeem(fleet, '', { token: 't2', key: 'k' })).toHaveLength(1)
+      await issue(fleet, 'h1', 'c1', { key: 'key of m1' })
+      await issue(fleet, id, 'c2', { key: 'k' })
       expect(await redeem(fleet, 'm1')).toEqual([])
       expect(await redeem(fleet, '', { token: 't2', key: 'k' })).toEqual([])
       // Late is late, not stolen.
@@ -145,12 +150,10 @@ proveDefences('a token lets in as many as it was made for', [
       expect((await hosts(fleet))[0]).toMatchObject({ status: 'PRE_CONNECTION' })
     },
     without: [
-      piece('redeem_launch_token', `and backend.enrolled_at > now() - interval '5 minutes'`),
-      piece(
-        'redeem_backend_token',
-        `if backend.enrolled_at > now() - interval '5 minutes' then`,
-        'if true then',
-      ),
+      piece('redeem_launch_token', 'and fleet.may_ask_again(backend)'),
+      piece('redeem_backend_token', 'if fleet.may_ask_again(backend) then', 'if true then'),
+      piece('may_ask_again', 'or not exists', 'and not exists'),
+      piece('may_ask_again', 'not exists', 'exists'),
       piece('redeem_backend_token', 'backend.enrolled_token_id = token.id and', 'false and'),
     ],
   },
@@ -176,8 +179,53 @@ proveDefences('a token lets in as many as it was made for', [
     without: [
       piece('redeem_launch_token', 'backend.enrolled_spki_hash = redeem_launch_token.spki_hash', 'true'),
       piece('redeem_launch_token', `status = 'DRAINING'`, 'status = h.status'),
-      piece('redeem_launch_token', 'perform fleet.alarm_token(', 'perform jsonb_build_array('),
+      piece(
+        'redeem_launch_token',
+        'perform fleet.alarm_token(token.id, backend.id',
+        'perform jsonb_build_array(0',
+      ),
       trigger('hosts', 'fence'),
+    ],
+  },
+  {
+    holds:
+      "one machine too many for a launch's token is refused, on record, and drains all that enrolled with it",
+    check: async (fleet) => {
+      await seedLaunch(fleet, 4, 3)
+      // The thief is first, with a name of his own, and gets what a machine of the launch should have.
+      await redeem(fleet, 'invented', { key: 'stolen' })
+      await issue(fleet, 'h1', 'c1', { key: 'stolen' })
+      await open(fleet, 'c1')
+      await redeem(fleet, 'm1')
+      // This one has proved itself by another token since.
+      await redeem(fleet, 'm4')
+      await aToken(fleet, 'h3', 't2')
+      expect(await redeem(fleet, 'm4', { token: 't2', key: 'k2' })).toHaveLength(1)
+      const kept = await byHand(fleet, 'local/demo')
+      await issue(fleet, kept, 'c2')
+      const other = (await open(fleet, 'c2'))[0]!['host_id'] as string
+      expect(await redeem(fleet, 'm2')).toEqual([])
+      expect(await redeem(fleet, 'm3')).toEqual([])
+      const statuses = Object.fromEntries(
+        (await hosts(fleet)).map((row): [string, unknown] => [row['id'] as string, row['status']]),
+      )
+      expect(statuses).toEqual({
+        ...{ h1: 'DRAINING', h2: 'DRAINING', h3: 'PRE_CONNECTION', h4: 'LAUNCHING', [other]: 'ACTIVE' },
+      })
+      const records = await fleet.sql(
+        `select backend_id, details from fleet.audit where act = 'token-reused'`,
+      )
+      expect(records).toMatchObject([{ backend_id: null, details: { token_id: 't1', cloud_id: 'm2' } }])
+    },
+    without: [
+      piece('redeem_launch_token', 'perform fleet.alarm_token(token.id, null', 'perform jsonb_build_array(0'),
+      piece(
+        'redeem_launch_token',
+        `where h.launch_id = token.launch_id and h.status in`,
+        'where false and h.status in',
+      ),
+      piece('redeem_launch_token', 'and b.enrolled_token_id = token.id'),
+      piece('redeem_launch_token', 'b.host_id = h.id and'),
     ],
   },
   {

@@ -9,7 +9,7 @@ import { as } from '../../support/office.ts'
 
 const projectDir = new URL('../../../config/hasura', import.meta.url).pathname
 
-const secrets = ['manager_key_hash', 'secret_hash']
+const secrets = ['secret_hash']
 
 describe.each(databaseKinds)('the fleet on %s', (kind) => {
   let fleet: AnEndpoint
@@ -20,7 +20,7 @@ describe.each(databaseKinds)('the fleet on %s', (kind) => {
   beforeAll(async () => {
     fleet = await anEndpoint(kind, { projectDir })
     await admin(
-      'mutation{insert_fleet_regions_one(object:{id:"local/demo",provider:"local"}){id} insert_fleet_hosts_one(object:{id:"h1",region_id:"local/demo",provider:"local",manager_key_hash:"secret"}){id}}',
+      'mutation{insert_fleet_regions_one(object:{id:"local/demo",provider:"local"}){id} insert_fleet_hosts_one(object:{id:"h1",region_id:"local/demo",provider:"local"}){id}}',
     )
     for (const next of ['PRE_CONNECTION', 'ACTIVE'])
       await admin(`mutation{update_fleet_hosts_by_pk(pk_columns:{id:"h1"},_set:{status:"${next}"}){id}}`)
@@ -81,7 +81,7 @@ describe.each(databaseKinds)('the fleet on %s', (kind) => {
       'status',
       'version',
     ])
-    expect(fieldsOf(schema, 'fleet_hosts')).not.toContain('manager_key_hash')
+    expect(fieldsOf(schema, 'fleet_enrolment_tokens')).not.toContain('secret_hash')
   })
 
   it('lets an operator drain a host, and do nothing else to its status', async () => {

@@ -1,6 +1,10 @@
 -- Who a manager is, and how it loses its right (docs/design/backends.md): tables, and what they defend whoever writes.
 -- Locks are taken in the order region, host, agents, backend, certificates.
 
+-- A manager's key is its backend's from here on.
+drop function if exists fleet.enroll_host;
+alter table fleet.hosts drop column if exists manager_key_hash;
+
 -- The trusted identity of a manager. A launched one has its host's id and ends with its host; one that was made by hand
 -- has no launch_id, and gets hosts in its region as it connects.
 create table if not exists fleet.backends (
@@ -43,6 +47,8 @@ create table if not exists fleet.certificates (
   serial text primary key check (serial ~ '^[0-9a-f]{32}$'),
   backend_id text references fleet.backends (id) on delete set null,
   spki_hash text not null check (spki_hash ~ '^[0-9a-f]{64}$'),
+  -- The serial that it followed, whoever asked: what a stolen key got for itself goes with it.
+  renews text check (renews <> serial),
   issuer text not null,
   pem text not null,
   not_before timestamptz not null,
@@ -59,6 +65,7 @@ create table if not exists fleet.certificates (
 );
 -- A key has one certificate, whoever asks.
 create unique index if not exists certificates_key on fleet.certificates (spki_hash);
+create index if not exists certificates_renewed on fleet.certificates (renews) where renews is not null;
 create index if not exists certificates_backend on fleet.certificates (backend_id, created_at desc);
 create index if not exists certificates_live on fleet.certificates (not_after) where revoked_at is null;
 create index if not exists certificates_revoked_first on fleet.certificates (serial) where revoked_at is not null;
@@ -219,7 +226,8 @@ create or replace function fleet.guard_certificate() returns trigger language pl
 declare
   same fleet.certificates;
 begin
-  if new.serial <> old.serial or new.spki_hash <> old.spki_hash or new.issuer <> old.issuer or new.pem <> old.pem
+  if new.serial <> old.serial or new.spki_hash <> old.spki_hash or new.renews is distinct from old.renews
+      or new.issuer <> old.issuer or new.pem <> old.pem
       or new.not_before <> old.not_before or new.not_after <> old.not_after or new.backend_id <> old.backend_id
       or (old.backend_id is null and new.backend_id is not null) then
     raise exception 'certificate %: what was issued never changes', old.serial using errcode = '23514';

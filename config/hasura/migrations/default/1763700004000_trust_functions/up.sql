@@ -77,8 +77,14 @@ begin
   end if;
 end $$;
 
--- One machine and one public key for one host of a launch, or one key for a backend. The same key within 5 minutes is
--- answered alike: the first answer may have been lost.
+-- The answer to a key that has redeemed may have been lost, or the daemon with it: for 5 minutes, and for as long as the
+-- key has no certificate, it is given again.
+create or replace function fleet.may_ask_again(backend fleet.backends) returns boolean language sql stable as $$
+  select (backend).enrolled_at > now() - interval '5 minutes'
+    or not exists (select 1 from fleet.certificates c where c.spki_hash = (backend).enrolled_spki_hash)
+$$;
+
+-- One machine and one public key for one host of a launch, or one key for a backend.
 create or replace function fleet.redeem_token(token_id text, secret_hash text, spki_hash text, cloud_id text, address text,
   fence integer) returns setof fleet.backends
 language plpgsql as $$
@@ -117,7 +123,7 @@ begin
   select * into backend from fleet.backends b where b.id = host.id for no key update;
   if found then
     if backend.enrolled_spki_hash = redeem_launch_token.spki_hash then
-      if backend.status = 'ENABLED' and backend.enrolled_at > now() - interval '5 minutes' then
+      if backend.status = 'ENABLED' and fleet.may_ask_again(backend) then
         return next backend;
       end if;
       return;
@@ -130,7 +136,16 @@ begin
   end if;
   -- As it is now: another host of the launch may just have used it.
   select * into token from fleet.enrolment_tokens t where t.id = token.id for no key update;
-  if not found or token.used >= token.uses then
+  if not found then
+    return;
+  end if;
+  -- One machine more than were launched: one of those that came before it was none of ours.
+  if token.used >= token.uses then
+    perform fleet.alarm_token(token.id, null, jsonb_build_object('token_id', token.id,
+      'cloud_id', redeem_launch_token.cloud_id, 'spki_hash', redeem_launch_token.spki_hash));
+    update fleet.hosts h set status = 'DRAINING', reason = 'its enrolment token was used by one machine too many'
+      where h.launch_id = token.launch_id and h.status in ('LAUNCHING', 'PRE_CONNECTION', 'ACTIVE', 'UNRESPONSIVE')
+        and exists (select 1 from fleet.backends b where b.host_id = h.id and b.enrolled_token_id = token.id);
     return;
   end if;
   if not is_bound then
@@ -168,7 +183,7 @@ begin
     return;
   end if;
   if backend.enrolled_token_id = token.id and backend.enrolled_spki_hash = redeem_backend_token.spki_hash then
-    if backend.enrolled_at > now() - interval '5 minutes' then
+    if fleet.may_ask_again(backend) then
       return next backend;
     end if;
     return;
@@ -202,9 +217,11 @@ begin
     where b.id = backend.id returning b.*;
 end $$;
 
--- The certificate under its backend: {serial, spki_hash, issuer, pem, not_before, not_after}. Gives the one that stands
--- afterwards: this one, or the one that its key got within 5 minutes. `renews`: the serial that it follows, which must be
--- live; while a backend is being drained its certificate may be renewed, so that a long session does not lose its manager.
+-- The certificate under its backend: {serial, spki_hash, issuer, pem, not_before, not_after, key_made_here}. Gives the one
+-- that stands afterwards: this one, or the one that its key got within 5 minutes. `renews`: the serial that it follows,
+-- which must be live; while a backend is being drained its certificate may be renewed, so that a long session does not lose
+-- its manager. A backend is renewed once a minute, or a tenth of a shorter life, and an earlier renewal of the same one
+-- that nobody has used retires: whoever has a key gets one certificate more by it, not any number.
 create or replace function fleet.store_certificate(backend_id text, certificate jsonb, renews text, actor text)
 returns setof fleet.certificates language plpgsql as $$
 #variable_conflict use_column
@@ -213,11 +230,11 @@ declare
   known fleet.certificates;
 begin
   select * into backend from fleet.backends b where b.id = store_certificate.backend_id for no key update;
-  if not found or not (backend.status = 'ENABLED' or (backend.status = 'TERMINATING' and renews is not null)) then
+  if not found or not (backend.status = 'ENABLED' or (backend.status = 'TERMINATING' and store_certificate.renews is not null)) then
     return;
   end if;
-  if renews is not null and not exists (select 1 from fleet.certificates c
-      where c.serial = renews and c.backend_id = backend.id and fleet.certificate_is_live(c)) then
+  if store_certificate.renews is not null and not exists (select 1 from fleet.certificates c
+      where c.serial = store_certificate.renews and c.backend_id = backend.id and fleet.certificate_is_live(c)) then
     return;
   end if;
   select * into known from fleet.certificates c where c.spki_hash = certificate ->> 'spki_hash';
@@ -231,15 +248,26 @@ begin
   if exists (select 1 from fleet.backends b where b.enrolled_spki_hash = certificate ->> 'spki_hash' and b.id <> backend.id) then
     return;
   end if;
-  insert into fleet.certificates (serial, backend_id, spki_hash, issuer, pem, not_before, not_after)
-    values (certificate ->> 'serial', backend.id, certificate ->> 'spki_hash', certificate ->> 'issuer', certificate ->> 'pem',
+  if store_certificate.renews is not null and exists (select 1 from fleet.certificates c
+      where c.backend_id = backend.id and c.renews is not null
+        and c.created_at > now() - least(interval '1 minute', (c.not_after - c.not_before) / 10)) then
+    raise exception 'backend %: its certificate was renewed less than a minute ago: try again in a minute', backend.id
+      using errcode = '23514';
+  end if;
+  insert into fleet.certificates (serial, backend_id, spki_hash, renews, issuer, pem, not_before, not_after)
+    values (certificate ->> 'serial', backend.id, certificate ->> 'spki_hash', store_certificate.renews,
+      certificate ->> 'issuer', certificate ->> 'pem',
       (certificate ->> 'not_before')::timestamptz, (certificate ->> 'not_after')::timestamptz)
     on conflict do nothing returning * into known;
   if not found then
     return;
   end if;
+  update fleet.certificates c set retires_at = now()
+    where c.backend_id = backend.id and c.renews = known.renews and c.serial <> known.serial
+      and c.first_used_at is null and fleet.certificate_is_live(c);
   perform fleet.note_act(store_certificate.actor, 'certificate-issued', backend.id, known.serial,
-    jsonb_build_object('spki_hash', known.spki_hash, 'issuer', known.issuer, 'not_after', known.not_after, 'renews', renews));
+    jsonb_build_object('spki_hash', known.spki_hash, 'issuer', known.issuer, 'not_after', known.not_after,
+      'renews', known.renews, 'key_made_here', coalesce((certificate ->> 'key_made_here')::boolean, false)));
   return next known;
 end $$;
 
@@ -398,7 +426,8 @@ begin
     where b.id = backend.id returning b.*;
 end $$;
 
--- When it is the one in use, or the last that is live, its backend is terminated with it.
+-- With it goes what descends from it by renewal, unless it was merely superseded: whoever stole the key renewed it. When the
+-- one in use is among them, or the last that is live, its backend is terminated.
 create or replace function fleet.revoke_certificate(serial text, reason text, actor text) returns setof fleet.certificates
 language plpgsql as $$
 #variable_conflict use_column
@@ -406,30 +435,35 @@ declare
   certificate fleet.certificates;
   backend fleet.backends;
   was_live boolean;
+  revoked text[];
 begin
   select * into certificate from fleet.certificates c where c.serial = revoke_certificate.serial;
   if not found then
     return;
   end if;
   select * into backend from fleet.lock_backend(certificate.backend_id);
-  select * into certificate from fleet.certificates c where c.serial = revoke_certificate.serial for no key update;
-  if not found then
-    return;
-  end if;
-  if certificate.revoked_at is null then
-    was_live := fleet.certificate_is_live(certificate);
+  was_live := exists (select 1 from fleet.certificates c where c.backend_id = backend.id and fleet.certificate_is_live(c));
+  with recursive lost (serial) as (
+    select revoke_certificate.serial
+    union
+    select c.serial from lost l join fleet.certificates c on c.renews = l.serial
+      where revoke_certificate.reason <> 'superseded'
+  ), ended as (
     update fleet.certificates c set revoked_at = now(), revoke_reason = revoke_certificate.reason
-      where c.serial = certificate.serial returning * into certificate;
-    perform fleet.note_act(revoke_certificate.actor, 'certificate-revoked', backend.id, certificate.serial,
-      jsonb_build_object('reason', revoke_certificate.reason));
-    if backend.status <> 'TERMINATED' and (backend.connected_serial = certificate.serial or (was_live
+      from lost l where c.serial = l.serial and c.revoked_at is null returning c.serial, c.created_at
+  ) select array_agg(e.serial order by e.created_at, e.serial) into revoked from ended e;
+  if revoked is not null then
+    perform fleet.note_act(revoke_certificate.actor, 'certificate-revoked', backend.id, each.serial,
+        jsonb_build_object('reason', revoke_certificate.reason, 'with', revoke_certificate.serial))
+      from unnest(revoked) as each (serial);
+    if backend.status <> 'TERMINATED' and (backend.connected_serial = any (revoked) or (was_live
         and not exists (select 1 from fleet.certificates c where c.backend_id = backend.id and fleet.certificate_is_live(c)))) then
       update fleet.backends b set status = 'TERMINATED', reason = 'certificate-revoked' where b.id = backend.id;
-      perform fleet.note_act(revoke_certificate.actor, 'backend-terminated', backend.id, certificate.serial,
+      perform fleet.note_act(revoke_certificate.actor, 'backend-terminated', backend.id, revoke_certificate.serial,
         '{"reason": "certificate-revoked", "agents": "kill"}');
     end if;
   end if;
-  return next certificate;
+  return query select * from fleet.certificates c where c.serial = revoke_certificate.serial;
 end $$;
 
 -- `agents`: kill (it is TERMINATED and its host ends) or drain (it is TERMINATING until its host has ended). Without a host
