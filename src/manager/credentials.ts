@@ -56,7 +56,7 @@ export function checkCredentials(credentials: Credentials): CheckedCredentials |
 
 /**
  * What a manager needs in a handshake, PEM. Only roots are trusted (the daemon shows what is between), since OpenSSL sends
- * what it holds above the own certificate, too, and the daemon would keep that for each connection: 13 KB that say
+ * what it holds above the own certificate, too, and the daemon would keep that for each connection: 10 KB that say
  * nothing, as it knows every issuer that it trusts.
  */
 export function handshakeOf({ key, certificate, ca }: Credentials): {
