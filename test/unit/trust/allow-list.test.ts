@@ -98,6 +98,26 @@ describe('AllowList', () => {
       expect(list.lookup('a')).toEqual(a())
     })
 
+    it('lets nobody in of a backend of which a later answer says all, and says whom to read again', () => {
+      list.replace([])
+      const [issued, terminated] = [list.reading(), list.reading()]
+      terminated.apply([], [], ['h-1'])
+      expect([issued.apply([a()]), list.lookup('a')]).toEqual([['a'], 'unknown'])
+    })
+
+    it('says whom to read again when everything was read since', () => {
+      const issued = list.reading()
+      list.replace([])
+      expect([issued.apply([a()]), list.lookup('a')]).toEqual([['a'], 'unknown'])
+    })
+
+    it('takes rights and lets nobody in while changes are not heard', () => {
+      list.replace([a()])
+      list.distrust()
+      list.reading().replace([b], false)
+      expect([list.lookup('b'), list.get('a'), list.isTrusted]).toEqual(['not-loaded', undefined, false])
+    })
+
     it('does not stand against one that was asked later and answered first', () => {
       list.replace([a()])
       const [older, younger] = [list.reading(), list.reading()]
