@@ -193,7 +193,11 @@ export class AllowList {
     }
     this.#set(set.filter((certificate) => isNews(open, certificate)))
     this.#delete(removed.filter((serial) => !open.serials.has(serial)))
-    return this.#passedOver(open, set)
+    // Let in by an earlier reading while this one was under way: it cannot be told which was read later.
+    const unsaid = whole
+      .flatMap((backendId) => this.of(backendId))
+      .filter((serial) => !open.serials.has(serial) && !set.some((one) => one.serial === serial))
+    return [...this.#passedOver(open, set), ...unsaid]
   }
 
   #passedOver(open: OpenReading, set: readonly AllowedCertificate[]): readonly string[] {
