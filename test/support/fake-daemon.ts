@@ -32,6 +32,8 @@ export class FakeDaemon {
   readonly reports: AgentState[] = []
   /** The agents as the last Hello and what followed have them; those that are gone are not in it. */
   readonly agents = new Map<string, AgentState>()
+  /** Every agent of every host, as it was last told of. */
+  readonly told = new Map<string, AgentState>()
   drained = 0
   port = 0
   refusal: Refused | undefined
@@ -100,7 +102,10 @@ export class FakeDaemon {
       case 'hello':
         this.hellos.push(message.hello)
         this.agents.clear()
-        for (const agent of message.hello.agents) this.agents.set(agent.agentId, agent)
+        for (const agent of message.hello.agents) {
+          this.agents.set(agent.agentId, agent)
+          this.told.set(agent.agentId, agent)
+        }
         this.#answerHello(stream)
         break
       case 'heartbeat':
@@ -109,6 +114,7 @@ export class FakeDaemon {
       case 'report':
         for (const agent of message.report.agents) {
           this.reports.push(agent)
+          this.told.set(agent.agentId, agent)
           if (agent.status === 'GONE') this.agents.delete(agent.agentId)
           else this.agents.set(agent.agentId, agent)
         }

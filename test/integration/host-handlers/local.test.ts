@@ -114,7 +114,9 @@ describe('local hosts', () => {
   it('bring up their agents, and end with all of them', async () => {
     const handler = open()
     const { cloudIds } = await handler.launch(spec(), signal)
-    await eventually(() => daemon.withStatus('WAITING').length === 4)
+    await eventually(
+      () => [...daemon.told.values()].filter(({ status }) => status === 'WAITING').length === 4,
+    )
     expect(trust.enrolments.map((one) => one.cloud_id).sort()).toEqual([...cloudIds].sort())
     expect(await processesBelow(dataDirectory)).toHaveLength(6)
     await terminateAll(handler, cloudIds)
@@ -248,7 +250,7 @@ describe('local hosts', () => {
       const handler = open()
       const { cloudIds } = await handler.launch(given, signal)
       expect(cloudIds).toHaveLength(2)
-      await eventually(() => daemon.connected === 2 && daemon.agents.size >= 2)
+      await eventually(() => daemon.connected === 2 && daemon.told.size >= 2)
       // A doubled manager would leave by itself; none may be left, and none may have said Hello.
       await eventually(async () => (await managersBelow(dataDirectory)).length === 2)
       expect(new Set(trust.connections).size).toBe(2)
