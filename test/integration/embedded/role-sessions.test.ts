@@ -73,12 +73,27 @@ describe('a schema', () => {
       'update_note_by_pk',
       'update_note_many',
     ])
-    expect(names('employee')).toEqual(['fullName', 'id', 'manager', 'notes', 'notes_aggregate', 'team'])
+    expect(names('employee')).toEqual([
+      'fullName',
+      'id',
+      'manager',
+      'notes',
+      'notes_aggregate',
+      'team',
+      'title_notes',
+    ])
     expect(names('note')).toEqual(['author', 'author_id', 'id', 'is_public', 'title'])
     expect(names('note_bool_exp')).toEqual(expect.not.arrayContaining(['body', 'edited_by', 'origin']))
     expect(names('note_insert_input')).toEqual(['author_id', 'id', 'is_public', 'title'])
     expect(names('note_set_input')).toEqual(['is_public', 'title'])
-    expect(names('employee_order_by')).toEqual(['fullName', 'id', 'manager', 'notes_aggregate', 'team'])
+    expect(names('employee_order_by')).toEqual([
+      'fullName',
+      'id',
+      'manager',
+      'notes_aggregate',
+      'team',
+      'title_notes_aggregate',
+    ])
     const text = Object.keys(schema.getTypeMap()).join(' ')
     expect(text).not.toMatch(/audit|employee_aggregate|employee_insert|employee_set|purge/)
   })
