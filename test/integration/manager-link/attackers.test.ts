@@ -160,29 +160,6 @@ describeOnPostgres('the managers’ door', () => {
     expect(await openssl(good, '-alpn', 'http/1.1')).toMatch(/no application protocol/i)
   }, 60_000)
 
-  it('a session that is resumed is judged anew: revoked meanwhile, or expired', async () => {
-    const identity = await linked.certify('resuming')
-    const first = await dialTls(identity)
-    const session = new Promise<Buffer>((resolve) => first.once('session', resolve))
-    // TLS 1.3 gives sessions after the handshake; without tickets there may be none at all.
-    const saved = await Promise.race([
-      session,
-      new Promise<undefined>((r) => setTimeout(() => r(undefined), 500)),
-    ])
-    await eventually(() => linked.allowList.get(identity.serial) !== undefined)
-    await fleet.sql(`select fleet.revoke_certificate($1, 'user', 'test')`, [identity.serial])
-    await linked.rights.changed({ serials: [identity.serial], backendIds: [] })
-    await closed(first)
-    const again = await dialTls(identity, saved === undefined ? {} : { session: saved })
-    await closed(again)
-    const brief = await linked.certify('brief', { now: Date.now() - 58_000, lifetimeS: 60 })
-    const live = await dialTls(brief)
-    await new Promise((resolve) => live.once('secureConnect', resolve))
-    // Its time is up while it stands, and nobody said so.
-    await closed(live)
-    await closed(await dialTls(brief, { session: live.getSession() }))
-  }, 30_000)
-
   it('a client that ignores what it is told is closed all the same, at once', async () => {
     const identity = await linked.seedHost('stubborn')
     const socket = await dialTls(identity)
