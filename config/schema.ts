@@ -194,7 +194,7 @@ export const settings = {
     schema: count(1_000_000).default(3_000),
   },
   MUSTER_FAILED_LOGIN_LIMIT: {
-    doc: 'wrong secrets and tokens that may come from one address in a minute',
+    doc: 'wrong secrets and tokens, of callers or of managers that enrol, that may come from one address in a minute',
     schema: count(1_000_000).default(100),
   },
   MUSTER_CREDENTIAL_LIMIT: {
