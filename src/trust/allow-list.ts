@@ -29,8 +29,9 @@ export interface AllowListListener {
 
 /**
  * A query under way. One of its methods is called, once, when its answer is here; or none, when it failed. Each gives the
- * serials that the answer calls live and that were not let in, since something was removed while it was under way: it
- * cannot be told which was later, so they are to be read again (the next reading of everything does, too).
+ * serials that another answer, heard while it was under way, says otherwise of: it cannot be told which was read later, so
+ * they are to be read again (the next reading of everything does, too). Until then those that were not in the list are not
+ * let in, and those that were stay.
  */
 export interface Reading {
   /**
@@ -57,6 +58,8 @@ interface OpenReading {
   /** Of what newer news was heard since this one began. */
   readonly serials: Set<string>
   readonly backendIds: Set<string>
+  /** What readings that began earlier let in since this one began. */
+  readonly letIn: Set<string>
 }
 
 export class AllowList {
@@ -95,6 +98,7 @@ export class AllowList {
       isOvertaken: false,
       serials: new Set(),
       backendIds: new Set(),
+      letIn: new Set(),
     }
     this.#readings.push(new WeakRef(open))
     const finish = (): void => {
@@ -167,13 +171,14 @@ export class AllowList {
     if (open.isOvertaken) return []
     for (const earlier of this.#openReadings()) if (earlier.order < open.order) earlier.isOvertaken = true
     const listed = new Set(all.map(({ serial }) => serial))
-    const gone = [...this.#bySerial.keys()].filter(
+    const unlisted = [...this.#bySerial.keys()].filter(
       (serial) => !listed.has(serial) && !open.serials.has(serial),
     )
     if (isHeard) this.#isTrusted = true
     this.#set(all.filter((certificate) => isNews(open, certificate)))
-    this.#delete(gone)
-    return this.#passedOver(open, all)
+    this.#delete(unlisted.filter((serial) => !open.letIn.has(serial)))
+    // Let in by an earlier reading while this one was under way: it cannot be told which was read later.
+    return [...this.#passedOver(open, all), ...unlisted.filter((serial) => open.letIn.has(serial))]
   }
 
   #apply(
@@ -186,7 +191,10 @@ export class AllowList {
       return set.map(({ serial }) => serial).filter((serial) => !this.#bySerial.has(serial))
     for (const other of this.#openReadings()) {
       // A reading that began later may know better; one that began earlier may not.
-      if (other.order > open.order) continue
+      if (other.order > open.order) {
+        for (const { serial } of set) other.letIn.add(serial)
+        continue
+      }
       for (const { serial } of set) other.serials.add(serial)
       for (const serial of removed) other.serials.add(serial)
       for (const backendId of whole) other.backendIds.add(backendId)

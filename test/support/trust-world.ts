@@ -1,18 +1,26 @@
 /**
  * A fleet's certificates in simulated time: a database that people change, a daemon that hears of it late and out of
- * order, managers that connect with whatever they have. It watches every connection, and throws when one outlives its
- * right by more than `graceMs`, or is closed while it has it.
+ * order, managers that connect with whatever they have. What it drives is what the daemon runs: `Rights`, `certify`, and
+ * `Backends`; of the database, the stream and the sockets there are stand-ins. It watches every connection, and throws when
+ * one outlives its right by more than `graceMs`, outlives the answer to whoever took it, or is closed while it has it.
  */
+import { Backends } from '../../src/backends/backends.ts'
 import type { Clock } from '../../src/lib/clock.ts'
-import type { AllowedCertificate } from '../../src/trust/allow-list.ts'
+import { certify } from '../../src/manager-link/enrolment.ts'
+import { Rights } from '../../src/manager-link/rights.ts'
+import type { Backend, Certificate } from '../../src/model/backend.ts'
+import { MusterError } from '../../src/model/errors.ts'
+import type { TrustStore } from '../../src/store/trust-store.ts'
 import { AllowList } from '../../src/trust/allow-list.ts'
 import type { CloseReason } from '../../src/trust/connections.ts'
 import { Connections } from '../../src/trust/connections.ts'
+import { chance, settled, SimulatedClock, sleepBy } from './simulated-clock.ts'
+import type { Hint, Row } from './trust-rows.ts'
+import { allowed, TrustRows } from './trust-rows.ts'
 
 export const graceMs = 100
 /** Of each step of an answer's way; three of them are within the grace. */
 const mostDelayMs = 30
-const retireAfterMs = 600_000
 
 export const actKinds = [
   'enrol',
@@ -40,22 +48,6 @@ export interface Act {
   readonly ms: number
 }
 
-const lifetimesMs = [60_000, 3_600_000, 86_400_000, 60 * 86_400_000]
-const longestTimerMs = 2 ** 31 - 1
-
-interface Row {
-  readonly serial: string
-  readonly backendId: string
-  readonly notAfter: number
-  readonly bornAt: number
-  retiresAt: number | null
-  isUsed: boolean
-  isRevoked: boolean
-  /** When it last lost its right by somebody's doing; and when it last had it given back. */
-  lostAt: number
-  heldSince: number
-}
-
 interface Socket {
   readonly serial: string
   readonly openedAt: number
@@ -63,63 +55,46 @@ interface Socket {
   destroy(reason: CloseReason): void
 }
 
-/** Time that moves only by `advance`; what is due runs in order, and at once. */
-class SimulatedClock implements Pick<Clock, 'now' | 'after'> {
-  #now = 0
-  #next = 0
-  readonly #timers = new Map<number, { at: number; callback: () => void }>()
-
-  now(): number {
-    return this.#now
-  }
-
-  after(ms: number, callback: () => void): () => void {
-    const key = (this.#next += 1)
-    // As Node's: a timer never waits longer than this.
-    this.#timers.set(key, { at: this.#now + Math.min(ms, longestTimerMs), callback })
-    return () => this.#timers.delete(key)
-  }
-
-  advance(ms: number, afterEach: () => void): void {
-    const until = this.#now + ms
-    for (;;) {
-      let due: [number, { at: number; callback: () => void }] | undefined
-      for (const entry of this.#timers) if (entry[1].at <= (due?.[1].at ?? until + 1) - 1) due = entry
-      if (due === undefined) break
-      this.#timers.delete(due[0])
-      this.#now = Math.max(this.#now, due[1].at)
-      due[1].callback()
-      afterEach()
-    }
-    this.#now = until
-    afterEach()
-  }
-}
-
 export class TrustWorld {
   readonly clock = new SimulatedClock()
   readonly #random: () => number
-  readonly #rows: Row[] = []
-  readonly #enabled = new Set<string>()
-  readonly #terminatedAt = new Map<string, number>()
+  readonly #rows = new TrustRows(this.clock, (of) => this.#hint(of))
   #sockets: Socket[] = []
   #isAway = false
   #isReadingAll = false
   #isReadAllWanted = false
   #hearsSince = 0
   #list!: AllowList
+  #rights!: Rights
+  #backends!: Backends
+  #failure: Error | undefined
   #connections!: Connections<Socket>
   #life = 0
+  #issued = 0
   /** How often something happened that a run is about. */
-  readonly counts = { admitted: 0, refused: 0, closed: 0, shared: 0 }
+  readonly counts = { admitted: 0, refused: 0, closed: 0, shared: 0, answered: 0 }
+
+  /** As far as rights go, a certificate is its serial. */
+  readonly #authority = {
+    ...{ trusted: [], pins: [] },
+    crl: () => Promise.reject(new Error('nobody asks')),
+    issueForHost: () => {
+      const serial = `s${(this.#issued += 1)}`
+      return Promise.resolve({
+        ...{ serial, spkiHash: '', issuer: '', pem: '', chainPem: '' },
+        notBefore: 0,
+        notAfter: 0,
+      })
+    },
+  }
 
   constructor(seed: number) {
     this.#random = chance(seed)
     this.#start()
   }
 
-  do({ kind, which, isForeign, ms }: Act): void {
-    const row = this.#rows[which % Math.max(1, this.#rows.length)]
+  async do({ kind, which, isForeign, ms }: Act): Promise<void> {
+    const row = this.#rows.all[which % Math.max(1, this.#rows.all.length)]
     const backendId = `b${which % 4}`
     const isReachable = isForeign || !this.#isAway
     if (kind === 'restart') this.#restart()
@@ -129,14 +104,16 @@ export class TrustWorld {
     else if (kind === 'connect' && row !== undefined) this.#connect(row)
     else if (kind === 'disconnect') this.#disconnect(which)
     else if (kind === 'enrol' && isReachable) this.#issue(backendId, which, isForeign)
-    else if (kind === 'renew' && isReachable && row !== undefined && this.#isLive(row)) {
+    else if (kind === 'renew' && isReachable && row !== undefined && this.#rows.isLive(row)) {
       this.#issue(row.backendId, which, isForeign)
-    } else if (kind === 'revoke' && isReachable && row !== undefined) this.#revoke(row, isForeign)
-    else if (kind === 'terminate' && isReachable) this.#terminate(backendId, isForeign, false)
-    else if (kind === 'delete' && isReachable) this.#terminate(backendId, isForeign, true)
-    else if (kind === 'enable' && isReachable) this.#enable(backendId)
+    } else if (kind === 'revoke' && isReachable && row !== undefined) {
+      this.#act('revoke', row.backendId, row.serial, isForeign)
+    } else if ((kind === 'terminate' || kind === 'delete' || kind === 'enable') && isReachable) {
+      this.#act(kind, backendId, '', isForeign)
+    }
+    await settled()
     this.check()
-    this.clock.advance(ms, () => this.check())
+    await this.clock.advance(ms, () => this.check())
   }
 
   /** Every connection that is open may be; throws else. */
@@ -144,17 +121,19 @@ export class TrustWorld {
     for (const socket of this.#sockets) {
       if (socket.isOpen) this.#expectInTime(socket, 'is open')
     }
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   #start(): void {
     const life = (this.#life += 1)
     // The timers of a process die with it.
-    const clock: Pick<Clock, 'now' | 'after'> = {
+    const clock: Clock = {
       now: () => this.clock.now(),
       after: (ms, callback) =>
         this.clock.after(ms, () => {
           if (life === this.#life) callback()
         }),
+      sleep: (ms, signal) => sleepBy(clock, ms, signal),
     }
     this.#list = new AllowList(clock)
     this.#connections = new Connections<Socket>({
@@ -162,6 +141,20 @@ export class TrustWorld {
       clock,
       yieldTurn: (resume) => clock.after(1, resume),
       onShared: () => (this.counts.shared += 1),
+    })
+    const trust = this.#store()
+    this.#rights = new Rights({ trust, allowList: this.#list })
+    this.#backends = new Backends({
+      store: trust as unknown as TrustStore,
+      authority: this.#authority,
+      ...{ clock, fleetId: () => 'fleet', daemons: () => [] },
+      connections: {
+        rightsChanged: (of) => this.#rights.changed(of),
+        rightsTaken: (of) => this.#rights.taken(of),
+        terminating: () => undefined,
+        lastHeard: () => undefined,
+        askInfo: () => Promise.resolve(),
+      },
     })
     if (life > 1) this.#hearsSince = this.clock.now()
     this.#isReadingAll = false
@@ -197,101 +190,119 @@ export class TrustWorld {
     }
     this.#isReadingAll = true
     const hearsSince = this.#hearsSince
-    const reading = this.#list.reading()
-    this.#query(
-      () => this.#rows.filter((row) => this.#isLive(row)).map(allowed),
-      (rows) => {
-        if (hearsSince !== this.#hearsSince) return
-        this.#isReadingAll = false
-        this.#readAgain(reading.replace(rows))
-        if (this.#isReadAllWanted) this.#readAll()
-        this.#isReadAllWanted = false
-      },
-    )
+    const done = (): void => {
+      if (hearsSince !== this.#hearsSince) return
+      this.#isReadingAll = false
+      if (this.#isReadAllWanted) this.#readAll()
+      this.#isReadAllWanted = false
+    }
+    void this.#rights.rebuild().then(done, done)
   }
 
-  /** A hint arrives, and the rows that it names are read. */
-  #hint(of: (row: Row) => boolean): void {
-    this.#later(() => this.#read(of))
-  }
-
-  /** Its own removal is answered. It is read once more, in case that was given back before the answer came. */
-  #removed(remove: () => void, of: (row: Row) => boolean): void {
-    this.#answer(() => {
-      remove()
-      this.#read(of)
+  /** A hint arrives, and the rows that it names are read. What fails here is read with all else at the return. */
+  #hint({ serials = [], backendIds = [] }: Hint): void {
+    this.#later(() => {
+      if (this.#isAway) return
+      this.#rights.changed({ serials, backendIds }).catch(ignore)
     })
   }
 
-  #read(of: (row: Row) => boolean): void {
-    if (this.#isAway) return
-    const reading = this.#list.reading()
-    this.#query(
-      () => {
-        const rows = this.#rows.filter(of)
-        const live = rows.filter((row) => this.#isLive(row))
-        return { set: live.map(allowed), removed: rows.filter((row) => !live.includes(row)).map(serialOf) }
-      },
-      ({ set, removed }) => this.#readAgain(reading.apply(set, removed)),
-    )
+  /** The database, as far as this daemon asks it: each answer takes its time, and fails while it is away. */
+  #store() {
+    const ofBackend = (id: string) => this.#rows.all.filter((row) => row.backendId === id)
+    const backend = (id: string) =>
+      ({ id, status: this.#rows.isEnabled(id) ? 'ENABLED' : 'TERMINATED' }) as Backend
+    return {
+      readAllowed: () => this.#query(() => this.#rows.live(() => true)),
+      readAllowedOf: ({ serials, backendIds }) =>
+        this.#query(() =>
+          this.#rows.live((row) => serials.includes(row.serial) || backendIds.includes(row.backendId)),
+        ),
+      readBackend: (id) =>
+        this.#query(() => ({ ...backend(id), certificates: ofBackend(id) as unknown as Certificate[] })),
+      storeCertificate: (backendId, certificate, { actor }) =>
+        this.#query(() => {
+          const row = this.#rows.issue(backendId, Number(actor), certificate.serial)
+          return this.#rows.isLive(row) ? ({ ...allowed(row), pem: '' } as unknown as Certificate) : undefined
+        }),
+      revokeCertificate: (serial) =>
+        this.#query(() => {
+          const row = this.#rows.of(serial)
+          this.#rows.revoke(row)
+          return row as unknown as Certificate
+        }),
+      terminateBackend: (id) =>
+        this.#query(() => {
+          this.#rows.terminate(id, false)
+          return backend(id)
+        }),
+      deleteBackend: (id) =>
+        this.#query(() => {
+          this.#rows.terminate(id, true)
+          return { id }
+        }),
+      enableBackend: (id) =>
+        this.#query(() => {
+          this.#rows.enable(id)
+          return backend(id)
+        }),
+    } satisfies Partial<TrustStore>
   }
 
-  #readAgain(serials: readonly string[]): void {
-    if (serials.length > 0) this.#hint((row) => serials.includes(row.serial))
+  /** By this daemon: whoever is answered that a right is taken finds nothing of it open, whatever fails afterwards. */
+  #ask(work: Promise<unknown>, isIts: (row: Row) => boolean): void {
+    work.then(() => {
+      this.counts.answered += 1
+      const left = this.#sockets.find((socket) => {
+        const row = this.#rows.of(socket.serial)
+        return (
+          isIts(row) &&
+          !this.#rows.isLive(row) &&
+          socket.openedAt < row.lostAt &&
+          this.#connections.has(socket)
+        )
+      })
+      if (left !== undefined) this.#fail(`${left.serial} is open, and whoever took its right was answered`)
+    }, ignore)
+  }
+
+  #act(
+    kind: 'revoke' | 'terminate' | 'delete' | 'enable',
+    id: string,
+    serial: string,
+    isForeign: boolean,
+  ): void {
+    const isIts = (row: Row): boolean => row.backendId === id
+    const backends = this.#backends
+    if (kind === 'revoke') {
+      if (isForeign) this.#rows.revoke(this.#rows.of(serial))
+      else {
+        const work = backends.revoke(id, serial, 'user', '')
+        this.#ask(work, (row) => row.serial === serial)
+      }
+    } else if (kind === 'enable') {
+      if (isForeign) this.#rows.enable(id)
+      else backends.enable(id, '').catch(ignore)
+    } else if (isForeign) this.#rows.terminate(id, kind === 'delete')
+    else if (kind === 'delete') this.#ask(backends.remove(id, true, ''), isIts)
+    else this.#ask(backends.terminate(id, { reason: 'user', agents: 'kill', actor: '' }), isIts)
   }
 
   #issue(backendId: string, which: number, isForeign: boolean): void {
-    // The daemon's own query: its reading begins before the row is there.
-    const reading = isForeign || this.#isAway ? undefined : this.#list.reading()
-    const known = this.#rows.some((row) => row.backendId === backendId)
-    if (!known) this.#enabled.add(backendId)
-    const now = this.clock.now()
-    const row: Row = {
-      serial: `s${this.#rows.length}`,
-      backendId,
-      notAfter: now + (lifetimesMs[which % lifetimesMs.length] ?? 0),
-      bornAt: now,
-      retiresAt: null,
-      isUsed: false,
-      isRevoked: false,
-      lostAt: this.#enabled.has(backendId) ? (this.#terminatedAt.get(backendId) ?? -Infinity) : now,
-      heldSince: now,
+    if (!isForeign) {
+      const { clock } = this
+      const store = { ...this.#store(), redeemToken: () => Promise.resolve(undefined) }
+      certify(
+        {
+          ...{ store, allowList: this.#list, clock, fleetId: () => 'fleet' },
+          authority: () => this.#authority,
+          rightsChanged: (of) => this.#rights.changed(of),
+        },
+        { csr: '', backendId, renews: null, actor: `${which}` },
+      ).catch(ignore)
+      return
     }
-    this.#rows.push(row)
-    if (reading !== undefined) {
-      const answer = this.#isLive(row) ? [allowed(row)] : []
-      this.#answer(() => this.#readAgain(reading.apply(answer)))
-    }
-    this.#hint((other) => other === row)
-  }
-
-  #revoke(row: Row, isForeign: boolean): void {
-    if (row.isRevoked) return
-    this.#lose(row)
-    row.isRevoked = true
-    const isIt = (other: Row): boolean => other === row
-    if (!isForeign) this.#removed(() => this.#list.remove([row.serial]), isIt)
-    this.#hint(isIt)
-  }
-
-  #terminate(backendId: string, isForeign: boolean, isDeleted: boolean): void {
-    const rows = this.#rows.filter((row) => row.backendId === backendId)
-    for (const row of rows) {
-      this.#lose(row)
-      if (isDeleted) row.isRevoked = true
-    }
-    this.#enabled.delete(backendId)
-    this.#terminatedAt.set(backendId, this.clock.now())
-    const isIts = (row: Row): boolean => row.backendId === backendId
-    if (!isForeign) this.#removed(() => this.#list.removeBackend(backendId), isIts)
-    this.#hint(isIts)
-  }
-
-  #enable(backendId: string): void {
-    if (this.#enabled.has(backendId)) return
-    this.#enabled.add(backendId)
-    for (const row of this.#rows) if (row.backendId === backendId) row.heldSince = this.clock.now()
-    this.#hint((row) => row.backendId === backendId)
+    this.#rows.issue(backendId, which, `f${this.#rows.all.length}`)
   }
 
   #connect(row: Row): void {
@@ -304,7 +315,7 @@ export class TrustWorld {
     }
     // By then it was read, and once more if the first answer could not be relied on.
     const since = Math.max(row.heldSince, this.#hearsSince)
-    const isEntitled = this.#isLive(row) && !this.#isAway && now - since >= 2 * graceMs
+    const isEntitled = this.#rows.isLive(row) && !this.#isAway && now - since >= 2 * graceMs
     const verdict = this.#connections.admit(socket, row.serial)
     if (typeof verdict === 'string') {
       this.counts.refused += 1
@@ -315,14 +326,7 @@ export class TrustWorld {
     if (this.#isAway) throw new Error(`${row.serial} was let in while the database is away`)
     this.#sockets.push(socket)
     this.check()
-    if (row.isUsed) return
-    // Its first use retires the backend's others.
-    row.isUsed = true
-    for (const other of this.#rows) {
-      if (other === row || other.backendId !== row.backendId || other.bornAt > row.bornAt) continue
-      other.retiresAt = Math.min(other.retiresAt ?? Infinity, now + retireAfterMs)
-    }
-    this.#hint((other) => other.backendId === row.backendId)
+    this.#rows.use(row)
   }
 
   #disconnect(which: number): void {
@@ -335,59 +339,47 @@ export class TrustWorld {
 
   #onDestroyed(socket: Socket, reason: CloseReason): void {
     const isAdmitted = this.#sockets.includes(socket)
-    if (!socket.isOpen) throw new Error(`${socket.serial} was closed twice (${reason})`)
+    if (!socket.isOpen) this.#fail(`${socket.serial} was closed twice (${reason})`)
     this.#expectInTime(socket, 'was closed')
     socket.isOpen = false
     if (!isAdmitted) return
     this.counts.closed += 1
-    const row = this.#rowOf(socket.serial)
-    const hasLost = !this.#isLive(row) || row.lostAt >= socket.openedAt - graceMs
-    if (!hasLost) throw new Error(`${socket.serial} was closed with its right: ${reason}`)
+    const row = this.#rows.of(socket.serial)
+    // It may have its right again by now: news of the loss that was under way then still cuts, and the manager dials anew.
+    const hasLost = !this.#rows.isLive(row) || row.lostAt >= socket.openedAt - graceMs
+    if (!hasLost) this.#fail(`${socket.serial} was closed with its right: ${reason}`)
+  }
+
+  /** Told by `check`: who called the daemon back may catch what is thrown here. */
+  #fail(what: string): void {
+    this.#failure ??= new Error(what)
   }
 
   #expectInTime(socket: Socket, what: string): void {
-    const lateMs = this.clock.now() - this.#closesBy(this.#rowOf(socket.serial))
+    const lateMs = this.clock.now() - this.#closesBy(this.#rows.of(socket.serial))
     if (lateMs > 0 && this.#sockets.includes(socket)) {
-      throw new Error(`${socket.serial} ${what} ${lateMs} ms past the grace`)
+      this.#fail(`${socket.serial} ${what} ${lateMs} ms past the grace`)
     }
   }
 
   /** News needs a database that is heard; the end of a certificate's life does not. */
   #closesBy(row: Row): number {
-    const isLost = row.isRevoked || !this.#enabled.has(row.backendId)
-    const lostAt = Math.min(isLost ? row.lostAt : Infinity, row.retiresAt ?? Infinity)
-    const byNews = this.#isAway ? Infinity : Math.max(lostAt, this.#hearsSince) + graceMs
+    const byNews = this.#isAway ? Infinity : Math.max(this.#rows.takenAt(row), this.#hearsSince) + graceMs
     return Math.min(row.notAfter + graceMs, byNews)
   }
 
-  #lose(row: Row): void {
-    if (!row.isRevoked && this.#enabled.has(row.backendId)) row.lostAt = this.clock.now()
-  }
-
-  #isLive(row: Row): boolean {
-    const now = this.clock.now()
-    const isInTime = now < row.notAfter && now < (row.retiresAt ?? Infinity)
-    return isInTime && !row.isRevoked && this.#enabled.has(row.backendId)
-  }
-
-  #rowOf(serial: string): Row {
-    const row = this.#rows.find((one) => one.serial === serial)
-    if (row === undefined) throw new Error(`nobody issued ${serial}`)
-    return row
-  }
-
-  /** Sent now, read from the database a little later, heard a little later still; lost when the database goes away. */
-  #query<T>(read: () => T, heard: (answer: T) => void): void {
-    this.#later(() => {
-      if (this.#isAway) return
-      const answer = read()
-      this.#answer(() => heard(answer))
-    })
-  }
-
-  #answer(heard: () => void): void {
-    this.#later(() => {
-      if (!this.#isAway) heard()
+  /** Sent now, read from the database a little later, heard a little later still; fails when the database goes away. */
+  #query<T>(run: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const away = () => reject(new MusterError('database-unavailable', 'away'))
+      this.#later(() => {
+        if (this.#isAway) {
+          away()
+          return
+        }
+        const answer = run()
+        this.#later(() => (this.#isAway ? away() : resolve(answer)))
+      })
     })
   }
 
@@ -400,21 +392,6 @@ export class TrustWorld {
   }
 }
 
-function allowed({ serial, backendId, notAfter, retiresAt }: Row): AllowedCertificate {
-  return { serial, backendId, notAfter, retiresAt }
-}
-
-function serialOf({ serial }: Row): string {
-  return serial
-}
-
-/** mulberry32: 0 to 1, the same for the same seed. */
-function chance(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
+function ignore(): void {
+  // The world looks at what follows from it.
 }

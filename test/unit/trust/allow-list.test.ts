@@ -111,6 +111,13 @@ describe('AllowList', () => {
       expect([issued.apply([a()]), list.lookup('a')]).toEqual([['a'], 'unknown'])
     })
 
+    it('says whom to read again when an earlier answer let somebody in whom it does not name, and takes no right', () => {
+      list.replace([b])
+      const [issued, everything] = [list.reading(), list.reading()]
+      issued.apply([a()])
+      expect([everything.replace([]), list.lookup('a'), list.lookup('b')]).toEqual([['a'], a(), 'unknown'])
+    })
+
     it('takes rights and lets nobody in while changes are not heard', () => {
       list.replace([a()])
       list.distrust()
