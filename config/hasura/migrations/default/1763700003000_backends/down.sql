@@ -8,8 +8,6 @@ drop function if exists fleet.guard_backend, fleet.fence_backend, fleet.forget_b
 update fleet.settings set schema_version = 1, updated_at = now() where schema_version = 2;
 
 -- As migrations `fleet` and `functions` have them.
-alter table fleet.hosts add column if not exists manager_key_hash text;
-create unique index if not exists hosts_manager_key on fleet.hosts (manager_key_hash);
 create or replace function fleet.enroll_host(launch_id text, cloud_id text, key_hash text, address text, fence integer)
 returns setof fleet.hosts language plpgsql as $$
 #variable_conflict use_column

@@ -3,7 +3,6 @@
 
 -- A manager's key is its backend's from here on.
 drop function if exists fleet.enroll_host;
-alter table fleet.hosts drop column if exists manager_key_hash;
 
 -- The trusted identity of a manager. A launched one has its host's id and ends with its host; one that was made by hand
 -- has no launch_id, and gets hosts in its region as it connects.

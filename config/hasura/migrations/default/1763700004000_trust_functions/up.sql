@@ -543,6 +543,10 @@ begin
     return;
   end if;
   delete from fleet.changes c where c.created_at < now() - interval '1 hour';
+  -- The end of a host's row writes its backend's: both are locked in order of id, as all who lock several.
+  perform 1 from fleet.hosts h where h.status = 'TERMINATED' and h.updated_at < horizon order by h.id for update;
+  perform 1 from fleet.backends b where b.host_id in
+    (select h.id from fleet.hosts h where h.status = 'TERMINATED' and h.updated_at < horizon) order by b.id for no key update;
   delete from fleet.hosts h where h.status = 'TERMINATED' and h.updated_at < horizon;
   delete from fleet.actions a where a.status not in ('QUEUED', 'RUNNING') and a.created_at < horizon;
   delete from fleet.decisions d where d.updated_at < horizon
