@@ -50,6 +50,8 @@ export function whereSql(
       }
       if (column === undefined)
         throw new HasuraError('validation-failed', `there is no column '${name}'`, here)
+      // Nothing is compared, and what would be compared may hold parameters of its own.
+      if (Object.keys(asFields(value)).length === 0) return 'true'
       const { type } = column.column
       return comparisonSql(context, columnSql(context, alias, column), type, asFields(value), here)
     }),
@@ -78,6 +80,8 @@ function computedFilter(
   path: string,
 ): string {
   if (field.gives.kind === 'scalar') {
+    // Nothing is compared, so nothing is called: its arguments would be parameters that no statement has.
+    if (Object.keys(value).length === 0) return 'true'
     const left = computedSql(context, table, here, field, {}, path)
     return comparisonSql(context, left, field.gives.type, value, path)
   }

@@ -9,7 +9,7 @@ import { as } from '../../support/office.ts'
 
 const projectDir = new URL('../../../config/hasura', import.meta.url).pathname
 
-const secrets = ['secret_hash']
+const secrets = ['secret_hash', 'manager_key_hash']
 
 describe.each(databaseKinds)('the fleet on %s', (kind) => {
   let fleet: AnEndpoint

@@ -48,6 +48,13 @@ export const computedFields: readonly ContractCase[] = [
     { fact: `${source}/scalar_computed_field_filter.yaml` },
   ),
   answers(
+    'a filter that compares a computed field with nothing',
+    '{ reader(where: {greeting: {}, id: {_eq: 3}}) { id } }',
+    {
+      reader: [{ id: 3 }],
+    },
+  ),
+  answers(
     'who asks in a filter',
     '{ reader(where: {greeting: {_eq: "Good day bob, I am admin"}}) { id } }',
     { reader: [{ id: 2 }] },
