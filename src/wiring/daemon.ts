@@ -6,9 +6,8 @@ import { randomUUID } from 'node:crypto'
 
 import type { Config, Environment } from '../../config/load.ts'
 import { loadAlgorithm } from '../../scaling-algorithms/index.ts'
-import { addressReader } from '../api/headers.ts'
 import { Assigner } from '../assign/assigner.ts'
-import { Backends } from '../backends/backends.ts'
+import type { Backends } from '../backends/backends.ts'
 import { untilUsable } from '../boot.ts'
 import { ChangeFollower } from '../event-handler/change-follower.ts'
 import { Leadership } from '../event-handler/leadership.ts'
@@ -19,31 +18,23 @@ import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Health } from '../lib/health.ts'
 import type { Logger } from '../lib/logger.ts'
-import { ManagerLink } from '../manager-link/manager-link.ts'
 import type { WebSocketDoor } from '../manager-link/web-socket-door.ts'
-import { createWebSocketDoor } from '../manager-link/web-socket-door.ts'
-import { MusterError } from '../model/errors.ts'
 import type { Cause } from '../model/event.ts'
-import { ActionQueue } from '../reconcile/action-queue.ts'
-import { createClearOrphanExecutor } from '../reconcile/executors/clear-orphan.ts'
-import { createLaunchExecutor } from '../reconcile/executors/launch.ts'
-import { createTerminateExecutor } from '../reconcile/executors/terminate.ts'
 import { Policies } from '../reconcile/policies.ts'
-import { RegionTasks } from '../reconcile/region-tasks.ts'
 import { keepRetention } from '../reconcile/retention.ts'
-import { Sweep } from '../reconcile/sweep.ts'
-import { createTurnRunner } from '../reconcile/turn-runner.ts'
 import type { RowHint } from '../store/change-feed.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import { Mirror } from '../store/mirror.ts'
 import type { TrustStore } from '../store/trust-store.ts'
+import type { Managers } from './managers.ts'
+import { createManagers } from './managers.ts'
 import { createProviders } from './providers.ts'
+import type { Reconciliation } from './reconciliation.ts'
+import { createReconciliation } from './reconciliation.ts'
 import { createTrust } from './trust.ts'
 
 /** At start, the managers' port may still be held for a moment by the daemon that went before. */
 const portPatienceMs = 3_000
-/** How long a TLS handshake may take, in milliseconds. */
-const handshakeMs = 10_000
 
 export interface DaemonOptions {
   readonly config: Config
@@ -76,14 +67,14 @@ export interface Daemon {
 
 /** What decides, acts and speaks with managers. */
 export function createDaemon(options: DaemonOptions): Daemon {
-  const { config, clock, logger, health, store, fault } = options
+  const { config, clock, logger, health, store, trustStore, fault } = options
   const { settings } = config
   let isCurrent = false
   let isActing = false
   let fleetId = ''
 
   const wake = (regionId: string, cause: Cause): void => {
-    tasks.wake(regionId, cause)
+    reconciliation.wake(regionId, cause)
     // Who waits may be served by a host whose stream is back: no row tells.
     if (cause.kind === 'manager' && cause.what === 'connected') assigner.recheck(regionId)
   }
@@ -94,34 +85,12 @@ export function createDaemon(options: DaemonOptions): Daemon {
     lastHeard: (hostId) => link.lastHeard(hostId),
     waitingUsers: (regionId) => assigner.waitingUsers(regionId),
   })
-  const trust = createTrust({ config, store: options.trustStore, clock, logger })
-  const link: ManagerLink = new ManagerLink({
-    store,
-    trust: options.trustStore,
-    authority: trust.authority,
-    allowList: trust.allowList,
-    rightsChanged: (of) => trust.rights.changed(of),
+  const trust = createTrust({ config, store: trustStore, clock, logger })
+  const managers: Managers = createManagers({
+    ...{ config, store, trustStore, trust, mirror, wake, fence, clock, logger, fault },
     fleetId: () => fleetId,
-    fence,
-    view: mirror,
-    hostOf: (hostId) => mirror.host(hostId),
-    applyRows: (rows, asked) => {
-      // The stream's hint of these rows finds them applied, and wakes nobody.
-      for (const regionId of mirror.apply(rows, asked)) wake(regionId, { kind: 'change', table: 'agents' })
-    },
-    wake,
-    host: settings.MUSTER_MANAGER_HOST,
-    limits: {
-      handshakes: settings.MUSTER_MANAGER_HANDSHAKES,
-      acceptsPerSecond: settings.MUSTER_MANAGER_ACCEPT_RATE,
-      failedEnrolments: settings.MUSTER_FAILED_LOGIN_LIMIT,
-      handshakeMs,
-    },
-    heartbeatMs: settings.MUSTER_HEARTBEAT_S * 1000,
-    clock,
-    logger,
-    fault,
   })
+  const { link } = managers
   const assigner: Assigner = new Assigner({
     store,
     view: mirror,
@@ -134,32 +103,6 @@ export function createDaemon(options: DaemonOptions): Daemon {
     newId: randomUUID,
   })
 
-  const daemonAddresses = (): readonly string[] =>
-    settings.MUSTER_MANAGER_ADVERTISE ?? [`127.0.0.1:${link.port ?? settings.MUSTER_MANAGER_PORT}`]
-  const backends = new Backends({
-    store: options.trustStore,
-    authority: trust.latest,
-    fleetId: () => {
-      if (fleetId === '') throw new MusterError('unavailable', 'the daemon is just starting')
-      return fleetId
-    },
-    daemons: daemonAddresses,
-    connections: {
-      // A daemon that stands by holds nothing, and its list is read by its follower.
-      rightsChanged: (of) => trust.rights.changed(of),
-      rightsTaken: (of) => trust.rights.taken(of),
-      lastHeard: (backendId) => link.backendLastHeard(backendId),
-      terminating: (backendId, reason) => link.terminating(backendId, reason),
-      askInfo: (backendId, signal) => link.askInfo(backendId, signal),
-    },
-    clock,
-  })
-  const webSockets = createWebSocketDoor({
-    take: (bytes, address) => link.take(bytes, address),
-    addressOf: addressReader(settings.MUSTER_TRUSTED_PROXIES),
-    isOpen: () => link.port !== undefined,
-    clock,
-  })
   const handlerOf = createProviders({
     config,
     environment: options.environment,
@@ -167,78 +110,26 @@ export function createDaemon(options: DaemonOptions): Daemon {
     fault,
     fleetId: () => fleetId,
     providerOf: (regionId) => mirror.region(regionId)?.provider,
-    daemonAddresses,
+    daemonAddresses: managers.addresses,
   })
 
-  const queue: ActionQueue = new ActionQueue({
-    store,
-    clock,
-    logger,
-    executors: {
-      launch: (action, signal) =>
-        createLaunchExecutor({
-          store,
-          trust: options.trustStore,
-          handlerOf,
-          fence,
-          fleetId,
-          caPins: () => trust.authority().pins,
-          tokenOf: trust.launchToken,
-          fault,
-        })(action, signal),
-      terminate: createTerminateExecutor({
-        store,
-        handlerOf,
-        fence,
-        isLaunchOpen: (launchId) => queue.openIds.has(launchId),
-      }),
-      'clear-orphan': createClearOrphanExecutor({ store, handlerOf }),
-    },
+  const reconciliation: Reconciliation = createReconciliation({
+    ...{ config, store, trustStore, trust, mirror, policies, handlerOf, wake, fence, clock, logger, fault },
+    fleetId: () => fleetId,
+    isCurrent: () => isCurrent,
   })
-  const sweep = new Sweep({
-    store,
-    mirror,
-    clock,
-    logger,
-    handlerOf,
-    fence,
-    wake,
-    intervalMs: settings.MUSTER_SWEEP_S * 1000,
-    graceMs: settings.MUSTER_SWEEP_GRACE_S * 1000,
-  })
-  const tasks: RegionTasks = new RegionTasks(
-    clock,
-    createTurnRunner({
-      store,
-      mirror,
-      clock,
-      logger,
-      fence,
-      isCurrent: () => isCurrent,
-      policyOf: (region) => policies.of(region),
-      enqueue: (action) => queue.enqueue(action),
-      isTerminationOpen: (hostId) => queue.isTerminationOpen(hostId),
-      resumeActions: () => queue.resume(),
-      wake,
-      armTimer: (regionId, at) => tasks.armTimer(regionId, at),
-      takeSweepFindings: (regionId) => sweep.takeFindings(regionId),
-      fault,
-    }),
-  )
 
   /** Act once the lease is ours, the rows are known, and there is a port for the managers of what is launched. */
   const beginActing = (): void => {
     if (isActing || !isCurrent || fence() === undefined || link.port === undefined) return
     isActing = true
-    tasks.start()
-    queue.start()
-    sweep.start()
+    reconciliation.start()
     for (const regionId of mirror.regionIds) wake(regionId, { kind: 'resync', why: 'start' })
   }
   const endActing = async (): Promise<void> => {
     if (!isActing) return
     isActing = false
-    await Promise.all([tasks.stop(), sweep.stop(), queue.stop()])
+    await reconciliation.stop()
   }
 
   const follower = new ChangeFollower({
@@ -259,7 +150,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
       health.set('start', undefined)
       beginActing()
       // What was committed while nobody listened may hold actions that were never handed on.
-      queue.resume()
+      reconciliation.resumeActions()
     },
   })
   const leadership: Leadership = new Leadership({
@@ -271,7 +162,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
     onActive: async (isTakeOver) => {
       // At a take-over the other may still be about to notice; the lease must be renewed in time all the same.
       const patienceMs = isTakeOver ? (settings.MUSTER_LEASE_S * 1000) / 2 : portPatienceMs
-      await listen(link, settings.MUSTER_MANAGER_PORT, patienceMs, clock).catch(options.onFatal)
+      await managers.listen(patienceMs).catch(options.onFatal)
       mirror.listenFromNow()
       health.set('lease', undefined)
       beginActing()
@@ -287,8 +178,8 @@ export function createDaemon(options: DaemonOptions): Daemon {
   return {
     mirror,
     assigner,
-    backends,
-    webSockets,
+    backends: managers.backends,
+    webSockets: managers.webSockets,
     wake,
     hint: (rows) => follower.hint(rows),
     boot: async () => {
@@ -315,18 +206,5 @@ export function createDaemon(options: DaemonOptions): Daemon {
       await leadership.stop()
       await follower.stop()
     },
-  }
-}
-
-async function listen(link: ManagerLink, port: number, patienceMs: number, clock: Clock): Promise<void> {
-  for (const startedAt = clock.now(); ;) {
-    try {
-      await link.start(port)
-      return
-    } catch (error) {
-      const isHeld = error instanceof MusterError && error.code === 'port-in-use'
-      if (!isHeld || clock.now() - startedAt > patienceMs) throw error
-      await clock.sleep(100)
-    }
   }
 }

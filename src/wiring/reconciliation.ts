@@ -1,0 +1,119 @@
+/** What decides and acts: a region's turns, the actions that they store, and the sweep of what no row tells. */
+import type { Config } from '../../config/load.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { FaultPoint } from '../lib/fault-points.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { Cause } from '../model/event.ts'
+import type { HostHandler } from '../model/host-handler.ts'
+import { ActionQueue } from '../reconcile/action-queue.ts'
+import { createClearOrphanExecutor } from '../reconcile/executors/clear-orphan.ts'
+import { createLaunchExecutor } from '../reconcile/executors/launch.ts'
+import { createTerminateExecutor } from '../reconcile/executors/terminate.ts'
+import type { Policies } from '../reconcile/policies.ts'
+import { RegionTasks } from '../reconcile/region-tasks.ts'
+import { Sweep } from '../reconcile/sweep.ts'
+import { createTurnRunner } from '../reconcile/turn-runner.ts'
+import type { FleetStore } from '../store/fleet-store.ts'
+import type { Mirror } from '../store/mirror.ts'
+import type { TrustStore } from '../store/trust-store.ts'
+import type { Trust } from './trust.ts'
+
+export interface ReconciliationOptions {
+  readonly config: Config
+  readonly store: FleetStore
+  readonly trustStore: TrustStore
+  readonly trust: Trust
+  readonly mirror: Mirror
+  readonly policies: Policies
+  readonly handlerOf: (regionId: string) => Promise<HostHandler>
+  readonly fleetId: () => string
+  readonly fence: () => number | undefined
+  /** Whether the mirror has what the database has. */
+  readonly isCurrent: () => boolean
+  readonly wake: (regionId: string, cause: Cause) => void
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly fault: FaultPoint
+}
+
+export interface Reconciliation {
+  /** A region has a reason to be decided; nothing follows until `start`. */
+  wake(regionId: string, cause: Cause): void
+  /** What was committed and never handed on is carried out. */
+  resumeActions(): void
+  start(): void
+  stop(): Promise<void>
+}
+
+export function createReconciliation(options: ReconciliationOptions): Reconciliation {
+  const { store, trustStore, trust, mirror, policies, handlerOf, fence, wake, clock, logger, fault } = options
+  const { settings } = options.config
+  const queue: ActionQueue = new ActionQueue({
+    store,
+    clock,
+    logger,
+    executors: {
+      launch: (action, signal) =>
+        createLaunchExecutor({
+          store,
+          trust: trustStore,
+          handlerOf,
+          fence,
+          fleetId: options.fleetId(),
+          caPins: () => trust.authority().pins,
+          tokenOf: trust.launchToken,
+          fault,
+        })(action, signal),
+      terminate: createTerminateExecutor({
+        store,
+        handlerOf,
+        fence,
+        isLaunchOpen: (launchId) => queue.openIds.has(launchId),
+      }),
+      'clear-orphan': createClearOrphanExecutor({ store, handlerOf }),
+    },
+  })
+  const sweep = new Sweep({
+    store,
+    mirror,
+    clock,
+    logger,
+    handlerOf,
+    fence,
+    wake,
+    intervalMs: settings.MUSTER_SWEEP_S * 1000,
+    graceMs: settings.MUSTER_SWEEP_GRACE_S * 1000,
+  })
+  const tasks: RegionTasks = new RegionTasks(
+    clock,
+    createTurnRunner({
+      store,
+      mirror,
+      clock,
+      logger,
+      fence,
+      isCurrent: options.isCurrent,
+      policyOf: (region) => policies.of(region),
+      enqueue: (action) => queue.enqueue(action),
+      isTerminationOpen: (hostId) => queue.isTerminationOpen(hostId),
+      resumeActions: () => queue.resume(),
+      wake,
+      armTimer: (regionId, at) => tasks.armTimer(regionId, at),
+      takeSweepFindings: (regionId) => sweep.takeFindings(regionId),
+      fault,
+    }),
+  )
+
+  return {
+    wake: (regionId, cause) => tasks.wake(regionId, cause),
+    resumeActions: () => queue.resume(),
+    start: () => {
+      tasks.start()
+      queue.start()
+      sweep.start()
+    },
+    stop: async () => {
+      await Promise.all([tasks.stop(), sweep.stop(), queue.stop()])
+    },
+  }
+}
