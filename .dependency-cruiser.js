@@ -55,6 +55,12 @@ export default {
       ['^src/(trust|model|lib|muster-v1)/'],
       'Runs on hosts, where no daemon code belongs.',
     ),
+    only(
+      'simulation',
+      '^src/simulation/',
+      ['^src/(reconcile|event-handler|store|model|lib)/'],
+      'The simulated world: plugins are handed in.',
+    ),
     only('muster-v1', '^src/muster-v1/', ['^src/(model|lib)/'], 'The wire protocol.'),
     {
       name: 'only-wiring-sees-registries',

@@ -1,4 +1,4 @@
-import { setTimeout as sleepFor } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleepFor } from 'node:timers/promises'
 
 /** Time as an argument, so that a simulated world can own it. */
 export interface Clock {
@@ -8,6 +8,8 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
   /** Calls back once after `ms`; gives a function that cancels it. */
   after(ms: number, callback: () => void): () => void
+  /** Resolves in the next round of the event loop: what is ready now goes first. */
+  nextRound(): Promise<void>
 }
 
 // Node's timers fire at once past this many milliseconds (about 24.8 days).
@@ -22,4 +24,5 @@ export const systemClock: Clock = {
     const timer = setTimeout(callback, Math.min(ms, longestTimerMs))
     return () => clearTimeout(timer)
   },
+  nextRound: () => setImmediate(),
 }

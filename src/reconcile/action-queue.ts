@@ -32,6 +32,8 @@ export interface ActionQueueOptions {
   readonly executors: Executors
   readonly clock: Clock
   readonly logger: Logger
+  /** 0 to 1, of back-offs. Math.random unless told. */
+  readonly random?: () => number
 }
 
 const retryBackoff = { firstMs: 500, longestMs: 30_000, jitter: 0.2 }
@@ -157,6 +159,7 @@ export class ActionQueue {
       const waitMs = backoffMs(
         failures,
         result.code === 'database-unavailable' ? databaseBackoff : retryBackoff,
+        this.#options.random,
       )
       logger.warn({ ...line, outcome: result.code, detail: result.message, retryInMs: waitMs }, 'action')
       await this.#store(async (store) => {

@@ -1,5 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
-
 import type { Clock } from '../lib/clock.ts'
 import type { Cause } from '../model/event.ts'
 
@@ -66,7 +64,7 @@ export class RegionTasks {
     state.isRunning = true
     while (state.causes.length > 0) {
       // All that arrives in one round of the event loop is one task's: under load a task costs more than its causes.
-      await setImmediate()
+      await this.#clock.nextRound()
       const causes = state.causes
       state.causes = []
       // A stop drops them.

@@ -4,8 +4,6 @@
  * the lease is another's) means that the mirror lags: the region is read anew and decided again.
  */
 import { backoffMs } from '../lib/backoff.ts'
-import { setImmediate } from 'node:timers/promises'
-
 import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -113,7 +111,7 @@ async function runTurn(
     for (const action of actionsOf(plan, regionId, snapshot.region.turn)) options.enqueue(action)
   }
   // The actions' calls go out before anything else is asked of this process.
-  await setImmediate()
+  await clock.nextRound()
   await readBack(options, plan, committed)
   // A refusal that only repeats is no news.
   logger[stored ? 'info' : 'debug'](

@@ -1,3 +1,5 @@
+import { setImmediate as untilNextRound } from 'node:timers/promises'
+
 import type { Clock } from '../../src/lib/clock.ts'
 
 /** Time that stands still until it is moved; timers and sleepers come due in order. */
@@ -31,6 +33,10 @@ export class TestClock implements Clock {
       if (signal?.aborted === true) abort()
       else signal?.addEventListener('abort', abort, { once: true })
     })
+  }
+
+  nextRound(): Promise<void> {
+    return untilNextRound()
   }
 
   /** How many timers and sleepers wait. */

@@ -5,16 +5,17 @@
  * one outlives its right by more than `graceMs`, outlives the answer to whoever took it, or is closed while it has it.
  */
 import { Backends } from '../../src/backends/backends.ts'
-import type { Clock } from '../../src/lib/clock.ts'
 import { certify } from '../../src/manager-link/enrolment.ts'
 import { Rights } from '../../src/manager-link/rights.ts'
 import type { Backend, Certificate } from '../../src/model/backend.ts'
 import { MusterError } from '../../src/model/errors.ts'
+import { Chance } from '../../src/simulation/chance.ts'
+import { settled, SimulatedClock } from '../../src/simulation/clock.ts'
+import { Life } from '../../src/simulation/life.ts'
 import type { TrustStore } from '../../src/store/trust-store.ts'
 import { AllowList } from '../../src/trust/allow-list.ts'
 import type { CloseReason } from '../../src/trust/connections.ts'
 import { Connections } from '../../src/trust/connections.ts'
-import { chance, settled, SimulatedClock, sleepBy } from './simulated-clock.ts'
 import type { Hint, Row } from './trust-rows.ts'
 import { allowed, TrustRows } from './trust-rows.ts'
 
@@ -69,7 +70,7 @@ export class TrustWorld {
   #backends!: Backends
   #failure: Error | undefined
   #connections!: Connections<Socket>
-  #life = 0
+  #life: Life | undefined
   #issued = 0
   /** How often something happened that a run is about. */
   readonly counts = { admitted: 0, refused: 0, closed: 0, shared: 0, answered: 0 }
@@ -89,7 +90,7 @@ export class TrustWorld {
   }
 
   constructor(seed: number) {
-    this.#random = chance(seed)
+    this.#random = new Chance(seed).draw
     this.#start()
   }
 
@@ -125,16 +126,11 @@ export class TrustWorld {
   }
 
   #start(): void {
-    const life = (this.#life += 1)
     // The timers of a process die with it.
-    const clock: Clock = {
-      now: () => this.clock.now(),
-      after: (ms, callback) =>
-        this.clock.after(ms, () => {
-          if (life === this.#life) callback()
-        }),
-      sleep: (ms, signal) => sleepBy(clock, ms, signal),
-    }
+    const isRestart = this.#life !== undefined
+    this.#life?.end()
+    this.#life = new Life(this.clock)
+    const { clock } = this.#life
     this.#list = new AllowList(clock)
     this.#connections = new Connections<Socket>({
       allowList: this.#list,
@@ -156,7 +152,7 @@ export class TrustWorld {
         askInfo: () => Promise.resolve(),
       },
     })
-    if (life > 1) this.#hearsSince = this.clock.now()
+    if (isRestart) this.#hearsSince = this.clock.now()
     this.#isReadingAll = false
     this.#readAll()
   }
@@ -385,10 +381,7 @@ export class TrustWorld {
 
   /** Of this life of the daemon only. */
   #later(callback: () => void): void {
-    const life = this.#life
-    this.clock.after(Math.floor(this.#random() * mostDelayMs), () => {
-      if (life === this.#life) callback()
-    })
+    this.#life?.clock.after(Math.floor(this.#random() * mostDelayMs), callback)
   }
 }
 
