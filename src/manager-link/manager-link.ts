@@ -12,21 +12,23 @@ import type { Duplex } from 'node:stream'
 import { MusterError } from '../model/errors.ts'
 import type { TerminateReason } from '../model/backend.ts'
 import type { ManagerStream } from '../muster-v1/managers-service.ts'
-import type { FromManager, Hello, Received, Refused } from '../muster-v1/messages.ts'
+import type { Hello, Refused } from '../muster-v1/messages.ts'
 import { rightEndsAt } from '../trust/allow-list.ts'
 import { admit, reasonOf, unavailable } from './admission.ts'
 import { ConnectedBackend } from './connected-backend.ts'
+import { ConnectedBackends } from './connected-backends.ts'
 import { ConnectedHost } from './connected-host.ts'
 import { Disconnects } from './disconnects.ts'
 import { enrol } from './enrolment.ts'
 import { endStream } from './grpc-server.ts'
+import { hearStream } from './hear-stream.ts'
 import { Heartbeats } from './heartbeats.ts'
 import type { ManagerConnection } from './manager-door.ts'
 import { ManagerDoor } from './manager-door.ts'
 import { say } from './say.ts'
 import type { ManagerLinkOptions, SessionAnswer, SessionOffer } from './seams.ts'
+import { StreamOrder } from './stream-order.ts'
 
-const helloWithinMs = 5_000
 /** Changes of rows within this time are looked at once. */
 const lookDelayMs = 5
 /** A certificate that leaves the list so shortly before its end has ended by the database's clock: it was not revoked. */
@@ -38,12 +40,8 @@ export class ManagerLink {
   readonly #hostBeats: Heartbeats
   readonly #backendBeats: Heartbeats
   readonly #disconnects: Disconnects
-  readonly #backends = new Map<string, ConnectedBackend>()
-  /** By the id of the host that each serves. */
-  readonly #hosts = new Map<string, ConnectedBackend>()
-  /** Of each backend the youngest stream that waits for what an earlier one still writes. */
-  readonly #waiting = new Map<string, ManagerStream>()
-  readonly #unsettled = new Map<string, Promise<unknown>>()
+  readonly #connected = new ConnectedBackends()
+  readonly #order = new StreamOrder()
   readonly #streams = new Set<ManagerStream>()
   readonly #changedRegions = new Set<string>()
   /** Why backends were terminated, where it was heard before their connections were closed. */
@@ -62,7 +60,7 @@ export class ManagerLink {
     })
     this.#backendBeats = new Heartbeats({
       write: (beats, number) => trust.flushBackends(beats, number),
-      isKept: (backendId) => this.#backends.has(backendId),
+      isKept: (backendId) => this.#connected.of(backendId) !== undefined,
       ...{ fence, clock, logger },
     })
     this.#disconnects = new Disconnects({ trust, fence, clock, logger })
@@ -97,10 +95,7 @@ export class ManagerLink {
     this.#endWatch()
     this.#cancelLook?.()
     this.#cancelLook = undefined
-    const backends = [...this.#backends.values()]
-    this.#backends.clear()
-    this.#hosts.clear()
-    await Promise.all(backends.map((backend) => backend.cutOff('this daemon stops')))
+    await Promise.all(this.#connected.removeAll().map((backend) => backend.cutOff('this daemon stops')))
     for (const stream of this.#streams) endStream(stream, 'UNAVAILABLE', 'this daemon stops')
     await Promise.all([this.#hostBeats.stop(), this.#backendBeats.stop(), this.#door.stop()])
     await this.#disconnects.all()
@@ -117,7 +112,7 @@ export class ManagerLink {
   }
 
   isConnected(hostId: string): boolean {
-    return this.#hosts.has(hostId)
+    return this.#connected.serving(hostId) !== undefined
   }
 
   /** When the host last said anything, in milliseconds since the epoch. */
@@ -135,7 +130,7 @@ export class ManagerLink {
    * @throws MusterError `conflict` when it is not connected here, `unavailable` when it does not answer
    */
   async askInfo(backendId: string, signal: AbortSignal): Promise<void> {
-    const backend = this.#backends.get(backendId)
+    const backend = this.#connected.of(backendId)
     if (backend === undefined) {
       throw new MusterError('conflict', `the manager of backend ${backendId} is not connected to this daemon`)
     }
@@ -144,7 +139,7 @@ export class ManagerLink {
 
   /** Why the backend's right is about to be taken, for its manager to be told. */
   terminating(backendId: string, reason: TerminateReason): void {
-    if (this.#backends.has(backendId)) this.#reasons.set(backendId, reason)
+    if (this.#connected.of(backendId) !== undefined) this.#reasons.set(backendId, reason)
   }
 
   /**
@@ -152,7 +147,7 @@ export class ManagerLink {
    * the same session again is harmless. When taken, the agent's row becomes CONNECTING a moment later.
    */
   async startSession(hostId: string, offer: SessionOffer, signal: AbortSignal): Promise<SessionAnswer> {
-    const backend = this.#hosts.get(hostId)
+    const backend = this.#connected.serving(hostId)
     if (backend?.host === undefined || !this.#door.has(backend.connection)) {
       return { taken: false, error: 'the host is not connected' }
     }
@@ -160,46 +155,20 @@ export class ManagerLink {
   }
 
   #accept(stream: ManagerStream, connection: ManagerConnection): void {
-    const { clock } = this.#options
     this.#streams.add(stream)
-    let backend: ConnectedBackend | undefined
-    let isIntroduced = false
-    const cancelTimer = clock.after(helloWithinMs, () =>
-      endStream(stream, 'DEADLINE_EXCEEDED', 'no Hello in time'),
-    )
-    const closed = (): void => {
-      cancelTimer()
-      this.#streams.delete(stream)
-      stream.end()
-      if (backend !== undefined) this.#disconnected(backend)
-      backend = undefined
-    }
-    stream.on('data', (received: Received<FromManager>) => {
-      // What a connection says after its right was taken, in the moment before it is closed, counts for nothing.
-      if (!this.#door.has(connection)) return
-      if (backend !== undefined) {
+    hearStream<ConnectedBackend>(stream, {
+      mayBeHeard: () => this.#door.has(connection),
+      introduce: (hello) => this.#introduce(stream, connection, hello),
+      heard: (backend, received) => {
         this.#heard(backend)
         backend.receive(received)
-        return
-      }
-      cancelTimer()
-      if (received.message !== 'hello' || isIntroduced) {
-        endStream(stream, 'INVALID_ARGUMENT', 'the first message must be Hello')
-        return
-      }
-      isIntroduced = true
-      // Until it is known who speaks, nothing more is heard.
-      stream.pause()
-      void this.#introduce(stream, connection, received.hello).then((introduced) => {
-        backend = introduced
-        if (!this.#streams.has(stream)) closed()
-        else stream.resume()
-      })
+      },
+      closed: (backend) => {
+        this.#streams.delete(stream)
+        if (backend !== undefined) this.#disconnected(backend)
+      },
+      clock: this.#options.clock,
     })
-    stream.once('cancelled', closed)
-    stream.once('error', closed)
-    stream.once('end', closed)
-    stream.once('close', closed)
   }
 
   /** Never throws: gives the backend once it is welcomed. */
@@ -209,15 +178,9 @@ export class ManagerLink {
     hello: Hello,
   ): Promise<ConnectedBackend | undefined> {
     const { backendId } = connection
-    const overtaken = this.#waiting.get(backendId)
-    if (overtaken !== undefined)
-      endStream(overtaken, 'UNAVAILABLE', 'another stream of this manager took over')
-    this.#waiting.set(backendId, stream)
-    return this.#afterEarlier(backendId, async () => {
-      const isYoungest = this.#waiting.get(backendId) === stream
-      if (isYoungest) this.#waiting.delete(backendId)
+    return this.#order.enter(backendId, stream, async () => {
       // Who redials while the database is slow leaves dead streams behind, and none of them may cost it anything.
-      if (!isYoungest || !this.#streams.has(stream) || !this.#door.has(connection)) return undefined
+      if (!this.#streams.has(stream) || !this.#door.has(connection)) return undefined
       await this.#disconnects.forget(backendId)
       const admission = await admit(this.#options, hello, connection)
       if ('refused' in admission) {
@@ -225,8 +188,8 @@ export class ManagerLink {
         return undefined
       }
       const { backend, host } = admission
-      const earlier = this.#backends.get(backend.id)
-      this.#forget(earlier)
+      const earlier = this.#connected.of(backend.id)
+      if (earlier !== undefined) this.#connected.remove(earlier)
       await earlier?.cutOff('another stream of this manager took over')
       return this.#connect(
         new ConnectedBackend(this.#options, {
@@ -238,21 +201,6 @@ export class ManagerLink {
         hello,
       )
     })
-  }
-
-  /** What an earlier stream of a backend still writes must not be written after what a later one tells. */
-  async #afterEarlier<T>(backendId: string, step: () => Promise<T>): Promise<T> {
-    const earlier = this.#unsettled.get(backendId)
-    const mine = (async () => {
-      await earlier
-      return step()
-    })()
-    this.#unsettled.set(backendId, mine)
-    try {
-      return await mine
-    } finally {
-      if (this.#unsettled.get(backendId) === mine) this.#unsettled.delete(backendId)
-    }
   }
 
   async #connect(
@@ -276,8 +224,7 @@ export class ManagerLink {
       if (this.#isStarted) this.#disconnects.add(backendId)
       return undefined
     }
-    this.#backends.set(backendId, backend)
-    if (host !== undefined) this.#hosts.set(host.id, backend)
+    this.#connected.add(backend)
     this.#heard(backend)
     backend.welcome()
     logger.info(
@@ -290,19 +237,12 @@ export class ManagerLink {
 
   #disconnected(backend: ConnectedBackend): void {
     const { id: backendId, host } = backend
-    void this.#afterEarlier(backendId, () => backend.close())
+    void this.#order.afterEarlier(backendId, () => backend.close())
     // A stream that was replaced is no news.
-    if (this.#backends.get(backendId) !== backend) return
-    this.#forget(backend)
+    if (!this.#connected.remove(backend)) return
     this.#disconnects.add(backendId)
     this.#options.logger.info({ backendId, hostId: host?.id, region: host?.regionId }, 'manager disconnected')
     if (host !== undefined) this.#options.wake(host.regionId, { kind: 'manager', what: 'disconnected' })
-  }
-
-  #forget(backend: ConnectedBackend | undefined): void {
-    if (backend === undefined) return
-    this.#backends.delete(backend.id)
-    if (backend.host !== undefined) this.#hosts.delete(backend.host.id)
   }
 
   #heard({ id, host }: ConnectedBackend): void {
@@ -324,7 +264,7 @@ export class ManagerLink {
   #sayTerminated(connection: ManagerConnection): boolean {
     const { allowList, clock } = this.#options
     const { backendId } = connection
-    const backend = this.#backends.get(backendId)
+    const backend = this.#connected.of(backendId)
     const reason = this.#reasons.get(backendId) ?? 'certificate-revoked'
     this.#reasons.delete(backendId)
     const endsAnyway = rightEndsAt(connection) - clock.now() < endsAnywayMs
@@ -339,7 +279,7 @@ export class ManagerLink {
       this.#cancelLook = undefined
       const regions = new Set(this.#changedRegions)
       this.#changedRegions.clear()
-      for (const { host, connection } of this.#hosts.values()) {
+      for (const { host, connection } of this.#connected) {
         if (host !== undefined && regions.has(host.regionId) && this.#door.has(connection)) host.look()
       }
     })
