@@ -86,6 +86,7 @@ function aRegionOf(size: number, lack: number): RegionSnapshot {
     images: [anImage()],
     hosts: hosts.map(({ agents: _, waitingAgents: __, liveAgents: ___, heardAt: ____, ...host }) => host),
     agents: hosts.flatMap(({ agents }) => agents),
+    blocked_offerings: [],
   })
   return mirror.snapshot({ now, waitingUsers: 0, heardAt: () => now })
 }

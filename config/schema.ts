@@ -229,6 +229,14 @@ export const settings = {
     doc: 'seconds that a difference must last before the sweep acts on it',
     schema: seconds(1, 86_400).default(60),
   },
+  MUSTER_CAPACITY_BLOCK_S: {
+    doc: 'seconds that an offering without capacity is not asked for again',
+    schema: seconds(1, 86_400).default(180),
+  },
+  MUSTER_QUOTA_BLOCK_S: {
+    doc: 'seconds that an offering beyond the quota is not asked for again',
+    schema: seconds(1, 86_400).default(900),
+  },
   MUSTER_RETENTION_DAYS: {
     doc: 'days that ended hosts, decisions, actions and assignments are kept',
     schema: z.coerce.number().int().min(1).max(3650).default(30),

@@ -10,9 +10,9 @@ import type {
   LaunchResult,
   LaunchSpec,
   LaunchWish,
-  Offering,
   ProviderRegion,
 } from '../../src/model/host-handler.ts'
+import type { Offering } from '../../src/model/offering.ts'
 import type { JsonObject } from '../../src/model/json.ts'
 import type { HandlerContext } from '../handler-context.ts'
 import { parseOptions } from '../parse-options.ts'

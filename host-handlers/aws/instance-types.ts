@@ -4,7 +4,7 @@ import type { InstanceTypeInfo } from '@aws-sdk/client-ec2'
 
 import type { Clock } from '../../src/lib/clock.ts'
 import { LaunchError } from '../../src/model/host-handler.ts'
-import type { Offering } from '../../src/model/host-handler.ts'
+import type { Offering } from '../../src/model/offering.ts'
 import type { Ec2 } from './client.ts'
 import type { AwsRegionOptions } from './options.ts'
 import { pagesOf } from './pages.ts'

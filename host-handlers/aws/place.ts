@@ -1,7 +1,8 @@
 /** One AWS region as this fleet sees it: what it offers, and what a launch there would be, exactly. */
 import type { Clock } from '../../src/lib/clock.ts'
 import { LaunchError } from '../../src/model/host-handler.ts'
-import type { LaunchWish, Offering, ProviderRegion } from '../../src/model/host-handler.ts'
+import type { LaunchWish, ProviderRegion } from '../../src/model/host-handler.ts'
+import type { Offering } from '../../src/model/offering.ts'
 import type { JsonObject } from '../../src/model/json.ts'
 import type { Ec2 } from './client.ts'
 import { findImage } from './image.ts'

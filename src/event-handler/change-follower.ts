@@ -11,6 +11,7 @@ import { MusterError } from '../model/errors.ts'
 import type { Cause } from '../model/event.ts'
 import type { Change, ChangeFeed, RowHint } from '../store/change-feed.ts'
 import { isMirrored } from '../store/change-feed.ts'
+import { mirroredTables } from '../store/fleet-store.ts'
 import type { FleetStore, Rows } from '../store/fleet-store.ts'
 import type { Mirror } from '../store/mirror.ts'
 import { SequenceHoles } from './sequence-holes.ts'
@@ -175,10 +176,11 @@ export class ChangeFollower {
       images: [...hints.images],
       hosts: [...hints.hosts],
       agents: [...hints.agents],
+      blocked_offerings: [...hints.blocked_offerings],
     }
     const rows = await this.#options.store.readRows(asked)
     for (const regionId of this.#options.mirror.apply(rows, asked)) {
-      const table = (['hosts', 'agents', 'regions', 'images'] as const).find((name) => asked[name].length > 0)
+      const table = mirroredTables.find((name) => asked[name].length > 0)
       this.#options.wake(regionId, { kind: 'change', table: table ?? 'regions' })
     }
   }
@@ -226,11 +228,17 @@ export class ChangeFollower {
 }
 
 function noHints(): Hints {
-  return { regions: new Set(), images: new Set(), hosts: new Set(), agents: new Set() }
+  return {
+    regions: new Set(),
+    images: new Set(),
+    hosts: new Set(),
+    agents: new Set(),
+    blocked_offerings: new Set(),
+  }
 }
 
 function isEmpty(hints: Hints): boolean {
-  return hints.regions.size + hints.images.size + hints.hosts.size + hints.agents.size === 0
+  return mirroredTables.every((table) => hints[table].size === 0)
 }
 
 function messageOf(error: unknown): string {

@@ -2,6 +2,7 @@
  * Every document that the daemon sends, in one place (those of trust in trust-documents.ts): `make check` holds each
  * against the schema that the project's migrations and metadata give (config/hasura/schema.graphql).
  */
+import type { Rows } from '../store/fleet-store.ts'
 import { columns } from './rows.ts'
 import { trustFunctionColumns } from './trust-documents.ts'
 
@@ -34,6 +35,7 @@ export const documents = {
     images: fleet_images(where: {region_id: {_eq: $region}, status: {_neq: "RETIRED"}}, order_by: {id: asc}) { ${columns.images} }
     hosts: fleet_hosts(where: {region_id: {_eq: $region}, status: {_neq: "TERMINATED"}}, order_by: {id: asc}) { ${columns.hosts} }
     agents: fleet_agents(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.agents} }
+    blocked_offerings: fleet_blocked_offerings(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.blocked_offerings} }
   }`,
   hosts: `query ($not: [String!]!) {
     hosts: fleet_hosts(where: {status: {_nin: $not}}, order_by: [{region_id: asc}, {id: asc}]) { ${columns.hosts} }
@@ -80,22 +82,23 @@ export const documents = {
   }`,
 } as const
 
-export const mirroredTables = ['regions', 'images', 'hosts', 'agents'] as const
-export type MirroredTable = (typeof mirroredTables)[number]
-
 /** Rows of some tables by their ids; each table's ids are a variable of its name. */
-export function rowsByKey(tables: readonly MirroredTable[]): string {
+export function rowsByKey(tables: readonly (keyof Rows)[]): string {
   return `query (${tables.map((table) => `$${table}: [String!]!`).join(', ')}) {
     ${tables.map((table) => `${table}: fleet_${table}(where: {id: {_in: $${table}}}) { ${columns[table]} }`).join('\n')}
   }`
 }
 
-/** What is read of the rows that each of the fleet's guarded functions gives (migrations `functions`, `trust_functions`). */
+/** What is read of the rows that each of the fleet's guarded functions gives (migrations `functions`, `trust_functions`, `offerings`). */
 const functionColumns = {
   take_lease: 'holder fence',
   release_lease: 'holder fence',
   commit_turn: columns.regions,
+  begin_call: columns.actions,
+  settle_call: 'id',
+  refuse_call: columns.actions,
   finish_launch: 'id',
+  store_discovery: columns.regions,
   bind_launch: columns.hosts,
   end_host: 'id',
   prune: 'id',

@@ -1,12 +1,13 @@
 /** What the mirror is filled from, and what people look at. */
 import { z } from 'zod'
 
+import { mirroredTables } from '../store/fleet-store.ts'
 import type { FleetStore, Rows } from '../store/fleet-store.ts'
 import type { HasuraClient } from './client.ts'
-import { documents, mirroredTables, rowsByKey } from './documents.ts'
+import { documents, rowsByKey } from './documents.ts'
 import { MusterError } from '../model/errors.ts'
 import { parse } from './call-function.ts'
-import { agentRow, decisionRow, hostRow, imageRow, regionRow } from './rows.ts'
+import { agentRow, blockedOfferingRow, decisionRow, hostRow, imageRow, regionRow } from './rows.ts'
 
 type Reads = Pick<
   FleetStore,
@@ -22,7 +23,7 @@ type Reads = Pick<
 >
 
 /** The schema that this version reads and writes; each migration that changes what is read raises it. */
-const schemaVersion = 2
+const schemaVersion = 3
 const howToMigrate =
   'run: hasura migrate apply && hasura metadata apply --project config/hasura (docs/operations.md)'
 
@@ -34,6 +35,7 @@ const rows = {
   images: z.array(imageRow).default([]),
   hosts: z.array(hostRow).default([]),
   agents: z.array(agentRow).default([]),
+  blocked_offerings: z.array(blockedOfferingRow).default([]),
 }
 
 const someRows = z.object(rows)
@@ -83,7 +85,7 @@ export function createReads(client: HasuraClient): Reads {
     },
 
     readRows: async (ids) => {
-      const empty: Rows = { regions: [], images: [], hosts: [], agents: [] }
+      const empty: Rows = { regions: [], images: [], hosts: [], agents: [], blocked_offerings: [] }
       const tables = mirroredTables.filter((table) => ids[table]?.length)
       if (tables.length === 0) return empty
       const variables = Object.fromEntries(tables.map((table) => [table, ids[table]]))

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 
 import type { Action } from '../model/action.ts'
+import { actionStatuses } from '../model/action.ts'
 import type { Agent } from '../model/agent.ts'
 import { agentStatuses } from '../model/agent.ts'
 import type { Assignment } from '../model/assignment.ts'
@@ -9,6 +10,10 @@ import { assignOutcomes } from '../model/assignment.ts'
 import type { DecisionRecord } from '../model/decision.ts'
 import type { Host } from '../model/host.ts'
 import { hostStatuses } from '../model/host.ts'
+import type { JsonObject, JsonValue } from '../model/json.ts'
+import type { BlockedOffering } from '../model/offering.ts'
+import { lifecycles } from '../model/offering.ts'
+import type { BegunCall } from '../store/fleet-store.ts'
 import type { Deadlines, Image, Region } from '../model/region.ts'
 import { defaultDeadlines } from '../model/region.ts'
 
@@ -28,15 +33,16 @@ const json = z.record(z.string(), z.unknown())
 /** Columns to ask for, beside the parser of each table. */
 export const columns = {
   regions: `id provider enabled algorithm options deadlines target_free_agents min_hosts max_hosts max_surge_hosts
-    instance_types agents_per_host max_agents_per_user channel turn launch_failures launch_blocked_until
+    instance_types agents_per_host discovered_agents provider_options max_agents_per_user channel turn launch_failures launch_blocked_until
     launch_error_code launch_error revision`,
   images: 'id region_id image_id version status revision',
-  hosts: `id region_id provider cloud_id launch_id image_id version instance_type address capacity status status_before
+  hosts: `id region_id provider cloud_id launch_id image_id version instance_type zone lifecycle address capacity status status_before
     status_since protected reason heartbeat_at created_at revision`,
   agents: 'id host_id region_id app status user_id user_slot session_id port status_since revision',
   assignments: `id user_id idempotency_key region_id image_id host_id agent_id address port session_id outcome
     requested_at assigned_at ended_at`,
-  actions: 'id region_id kind target params status attempts next_attempt_at',
+  actions: 'id region_id kind target params status attempts next_attempt_at offering request is_repeat',
+  blocked_offerings: 'id region_id instance_type zone lifecycle code reason until revision',
   decisions: 'id region_id turn place causes kind target reason inputs repeats created_at updated_at',
 } as const
 
@@ -76,7 +82,9 @@ export const regionRow = z
     max_hosts: z.number(),
     max_surge_hosts: z.number(),
     instance_types: z.array(z.unknown()),
-    agents_per_host: z.number(),
+    agents_per_host: z.number().nullable(),
+    discovered_agents: z.number().nullable(),
+    provider_options: z.unknown(),
     max_agents_per_user: z.number(),
     channel: z.string(),
     turn: z.number(),
@@ -98,7 +106,10 @@ export const regionRow = z
     maxHosts: row.max_hosts,
     maxSurgeHosts: row.max_surge_hosts,
     instanceTypes: row.instance_types.filter((type) => typeof type === 'string'),
-    agentsPerHost: row.agents_per_host,
+    agentsPerHost: row.agents_per_host ?? row.discovered_agents ?? 1,
+    agentsPerHostGiven: row.agents_per_host,
+    agentsPerHostDiscovered: row.discovered_agents,
+    providerOptions: row.provider_options,
     maxAgentsPerUser: row.max_agents_per_user,
     channel: row.channel,
     turn: row.turn,
@@ -137,6 +148,8 @@ export const hostRow = z
     image_id: z.string().nullable(),
     version: z.string(),
     instance_type: z.string(),
+    zone: z.string(),
+    lifecycle: z.enum(lifecycles),
     address: z.string().nullable(),
     capacity: z.number(),
     status: z.enum(hostStatuses),
@@ -157,6 +170,8 @@ export const hostRow = z
     imageId: row.image_id,
     version: row.version,
     instanceType: row.instance_type,
+    zone: row.zone,
+    lifecycle: row.lifecycle,
     address: row.address,
     capacity: row.capacity,
     status: row.status,
@@ -166,6 +181,30 @@ export const hostRow = z
     reason: row.reason,
     heartbeatAt: row.heartbeat_at,
     createdAt: row.created_at,
+    revision: row.revision,
+  }))
+
+export const blockedOfferingRow = z
+  .object({
+    id: z.string(),
+    region_id: z.string(),
+    instance_type: z.string(),
+    zone: z.string(),
+    lifecycle: z.enum(lifecycles),
+    code: z.string(),
+    reason: z.string(),
+    until: time,
+    revision: z.number(),
+  })
+  .transform((row): BlockedOffering => ({
+    id: row.id,
+    regionId: row.region_id,
+    instanceType: row.instance_type,
+    zone: row.zone,
+    lifecycle: row.lifecycle,
+    code: row.code,
+    reason: row.reason,
+    until: row.until,
     revision: row.revision,
   }))
 
@@ -235,7 +274,7 @@ const actionBase = z.object({
   id: z.string(),
   region_id: z.string(),
   target: z.string().nullable(),
-  status: z.enum(['QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED']),
+  status: z.enum(actionStatuses),
   attempts: z.number(),
   next_attempt_at: time.nullable(),
 })
@@ -246,11 +285,33 @@ const launchParams = z.object({
   instanceTypes: z.array(z.string()),
   agentsPerHost: z.number(),
 })
+const offering = z.object({
+  instanceType: z.string(),
+  zone: z.string(),
+  lifecycle: z.enum(lifecycles),
+  agents: z.number(),
+})
+const jsonValue: z.ZodType<JsonValue> = z.lazy(() =>
+  z.union([
+    z.string(),
+    z.number(),
+    z.boolean(),
+    z.null(),
+    z.array(jsonValue),
+    z.record(z.string(), jsonValue),
+  ]),
+)
+const jsonObject: z.ZodType<JsonObject> = z.record(z.string(), jsonValue)
 const noParams = z.object({}).transform(() => ({}))
 
 export const actionRow = z
   .discriminatedUnion('kind', [
-    actionBase.extend({ kind: z.literal('launch'), params: launchParams }),
+    actionBase.extend({
+      kind: z.literal('launch'),
+      params: launchParams,
+      offering: offering.nullable(),
+      request: jsonObject.nullable(),
+    }),
     actionBase.extend({ kind: z.literal('terminate'), params: noParams }),
     actionBase.extend({ kind: z.literal('clear-orphan'), params: noParams }),
   ])
@@ -259,6 +320,15 @@ export const actionRow = z
     regionId,
     nextAttemptAt,
   }))
+
+export const begunCallRow = z
+  .object({
+    status: z.enum(actionStatuses),
+    offering,
+    request: jsonObject,
+    is_repeat: z.boolean(),
+  })
+  .transform(({ is_repeat: isRepeat, ...row }): BegunCall => ({ ...row, isRepeat }))
 
 export const decisionRow = z
   .object({

@@ -5,7 +5,7 @@ import type { FleetStore } from '../store/fleet-store.ts'
 import { callFunction, parse, timeText } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
 import { documents } from './documents.ts'
-import { actionRow, hostRow, regionRow } from './rows.ts'
+import { actionRow, begunCallRow, hostRow, regionRow } from './rows.ts'
 
 type TurnWrites = Pick<
   FleetStore,
@@ -17,6 +17,10 @@ type TurnWrites = Pick<
   | 'postponeAction'
   | 'endAction'
   | 'logAction'
+  | 'beginCall'
+  | 'settleCall'
+  | 'refuseCall'
+  | 'storeDiscovery'
   | 'finishLaunch'
   | 'bindLaunch'
   | 'endHost'
@@ -83,11 +87,48 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
       const sequence = now() % 2 ** 31
       await client.request(documents.insertLog, { line: { action_id: actionId, sequence, level, message } })
     },
+    beginCall: async (actionId, fence, offering, request) => {
+      const [row] = await callFunction(
+        client,
+        'begin_call',
+        { action_id: actionId, fence, offering, request },
+        begunCallRow,
+      )
+      return row
+    },
+    settleCall: async (actionId, fence) => {
+      await callFunction(client, 'settle_call', { action_id: actionId, fence }, id)
+    },
+    refuseCall: async (actionId, fence, { code, message, blockS, next }) => {
+      const args = {
+        action_id: actionId,
+        fence,
+        code,
+        message,
+        block_s: blockS,
+        next_offering: next ?? null,
+      }
+      const rows = await callFunction(client, 'refuse_call', args, actionRow)
+      if (rows.length === 0) return undefined
+      return { next: rows.find((row) => row.id !== actionId) }
+    },
+    storeDiscovery: async (regionId, fence, found) => {
+      const nothing = { agents: null, code: null, message: null }
+      const [row] = await callFunction(
+        client,
+        'store_discovery',
+        { region_id: regionId, fence, ...nothing, ...found },
+        regionRow,
+      )
+      return row
+    },
     finishLaunch: async (actionId, fence, outcome) => {
       const result = {
         cloud_ids: outcome.cloudIds,
         code: outcome.code ?? null,
         message: outcome.message ?? null,
+        block_s: outcome.blockS ?? null,
+        until: outcome.until === undefined ? null : timeText(outcome.until),
       }
       const rows = await callFunction(client, 'finish_launch', { action_id: actionId, fence, result }, id)
       return rows.length > 0

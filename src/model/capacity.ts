@@ -1,4 +1,5 @@
 import type { Host, HostStatus } from './host.ts'
+import type { Region } from './region.ts'
 import type { RegionSnapshot } from './snapshot.ts'
 
 /**
@@ -68,8 +69,15 @@ export function launchObstacle(snapshot: RegionSnapshot): string | undefined {
   const { region, activeImage, now, launchBlockedUntil } = snapshot
   if (!region.enabled) return 'the region is not enabled'
   if (activeImage === undefined) return 'no image is ACTIVE'
+  if (region.agentsPerHostGiven === null && region.agentsPerHostDiscovered === null) {
+    return `it is not known yet how many agents a host of the region holds${causeOf(region)}`
+  }
   if (launchBlockedUntil === undefined || launchBlockedUntil <= now) return undefined
-  const code = region.launchErrorCode ?? 'a launch failed'
-  const message = region.launchError === null ? '' : `: ${region.launchError.slice(0, longestMessage)}`
-  return `launches are held back for now because ${code}${message}`.toWellFormed()
+  const cause = region.launchErrorCode === null ? ': a launch failed' : causeOf(region)
+  return `launches are held back for now because ${cause.slice(2)}`.toWellFormed()
+}
+
+function causeOf({ launchErrorCode: code, launchError: message }: Region): string {
+  if (code === null) return ''
+  return `: ${code}${message === null ? '' : `: ${message.slice(0, longestMessage)}`}`.toWellFormed()
 }

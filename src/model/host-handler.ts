@@ -1,16 +1,7 @@
 import type { LaunchParams } from './action.ts'
 import type { JsonObject } from './json.ts'
+import type { Offering } from './offering.ts'
 import type { Region } from './region.ts'
-
-/** What can be asked of a provider in one call. */
-export interface Offering {
-  readonly instanceType: string
-  /** '' where the provider has none. */
-  readonly zone: string
-  readonly lifecycle: 'on-demand' | 'spot'
-  /** Agents that one such machine holds. */
-  readonly agents: number
-}
 
 /** What of a region's row a provider is told. */
 export interface ProviderRegion extends Pick<Region, 'id' | 'instanceTypes'> {

@@ -1,3 +1,5 @@
+import type { Lifecycle } from './offering.ts'
+
 /**
  * A host is a machine of a region. Its life, as the database guards it (migration `defences`):
  *
@@ -55,6 +57,9 @@ export interface Host {
   readonly imageId: string | null
   readonly version: string
   readonly instanceType: string
+  /** '' where the provider has none. */
+  readonly zone: string
+  readonly lifecycle: Lifecycle
   readonly address: string | null
   /** Agents that the host keeps in all. */
   readonly capacity: number

@@ -40,7 +40,14 @@ export interface Region {
   /** How far a roll-out or the replacement of an interrupted host may pass maxHosts. */
   readonly maxSurgeHosts: number
   readonly instanceTypes: readonly string[]
+  /** What a plan counts with: as the row says, else the smallest of the region's machines, else 1. */
   readonly agentsPerHost: number
+  /** As the row says; null: as many as the instance type holds. */
+  readonly agentsPerHostGiven: number | null
+  /** Of the smallest of the region's machines; null: its provider has not been asked yet. */
+  readonly agentsPerHostDiscovered: number | null
+  /** What the provider's machines are like; the provider parses it. */
+  readonly providerOptions: unknown
   readonly maxAgentsPerUser: number
   readonly channel: string
   readonly turn: number

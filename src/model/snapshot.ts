@@ -1,5 +1,6 @@
 import type { Agent } from './agent.ts'
 import type { Host } from './host.ts'
+import type { BlockedOffering } from './offering.ts'
 import type { Image, Region } from './region.ts'
 
 /** A host with its agents, as a turn sees it. */
@@ -26,6 +27,8 @@ export interface RegionSnapshot {
   readonly activeImage: Image | undefined
   /** Every host that may cost money, LAUNCHING to TERMINATING, in order of id. */
   readonly hosts: readonly HostView[]
+  /** What the provider has said no to; those whose end has come may still be among them. In order of id. */
+  readonly blockedOfferings: readonly BlockedOffering[]
   /** Users in the wait queue whose demand counts in this region. */
   readonly waitingUsers: number
   /** Milliseconds since the epoch; no launch before it. Undefined when launches are not held back. */

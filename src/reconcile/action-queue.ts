@@ -10,15 +10,16 @@ import { isAborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
+import { launchOf } from '../model/action.ts'
 import type { Action, ActionKind } from '../model/action.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 
 /**
- * What an attempt came to. `done`: the executor has stored the end. `waiting`: nothing failed, look again soon.
+ * What an attempt came to. `done`: the executor has stored the end, and `next`, if any, which is carried out at once. `waiting`: nothing failed, look again soon.
  * `failed`: stored with its code, and tried again with doubling back-off.
  */
 export type AttemptResult =
-  | { readonly outcome: 'done'; readonly message?: string }
+  | { readonly outcome: 'done'; readonly message?: string; readonly next?: Action }
   | { readonly outcome: 'waiting'; readonly forMs: number }
   | { readonly outcome: 'failed'; readonly code: string; readonly message: string }
 
@@ -48,6 +49,8 @@ const rowsLagMs = 30_000
 export class ActionQueue {
   readonly #options: ActionQueueOptions
   readonly #underWay = new Map<string, Promise<void>>()
+  /** Calls under way, by launch: the next one begins before the one before it has ended. */
+  readonly #openCalls = new Map<string, number>()
   #stopping = new AbortController()
   #lookNow = new AbortController()
   #looking: Promise<void> = Promise.resolve()
@@ -60,9 +63,14 @@ export class ActionQueue {
     this.#options = options
   }
 
-  /** Launches whose outcome is still open: the sweep leaves their machines alone. */
-  get openIds(): ReadonlySet<string> {
-    return new Set(this.#underWay.keys())
+  /** How many actions are under way. */
+  get size(): number {
+    return this.#underWay.size
+  }
+
+  /** Whether a call of the launch is under way: its machines may yet appear. */
+  isLaunchOpen(launchId: string): boolean {
+    return this.#openCalls.has(launchId)
   }
 
   /** Whether something ends the host, or may do so as far as is known. */
@@ -100,11 +108,20 @@ export class ActionQueue {
     if (!this.#isOpen || this.#underWay.has(action.id)) return
     const hostId = action.kind === 'terminate' ? action.target : null
     if (hostId !== null) this.#terminations.set(hostId, Infinity)
+    const launchId = action.kind === 'launch' ? launchOf(action.id).launchId : null
+    if (launchId !== null) this.#openCalls.set(launchId, (this.#openCalls.get(launchId) ?? 0) + 1)
     const run = this.#run(action, isRepeat, this.#stopping.signal).finally(() => {
       this.#underWay.delete(action.id)
+      if (launchId !== null) this.#endCall(launchId)
       if (hostId !== null) this.#forgetTermination(hostId)
     })
     this.#underWay.set(action.id, run)
+  }
+
+  #endCall(launchId: string): void {
+    const left = (this.#openCalls.get(launchId) ?? 0) - 1
+    if (left > 0) this.#openCalls.set(launchId, left)
+    else this.#openCalls.delete(launchId)
   }
 
   #forgetTermination(hostId: string): void {
@@ -146,6 +163,7 @@ export class ActionQueue {
         ms: clock.now() - startedAt,
       }
       if (result.outcome === 'done') {
+        if (result.next !== undefined) this.enqueue(result.next)
         logger.info({ ...line, outcome: 'done', ...(result.message && { detail: result.message }) }, 'action')
         return
       }

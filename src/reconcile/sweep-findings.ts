@@ -3,6 +3,7 @@
  * bear this fleet's tag come in. Binding a machine to its row is harmless and done at once; whatever ends a machine or
  * a row needs two looks and an age beyond the grace time, since either side may be a moment behind the other.
  */
+import { launchOf } from '../model/action.ts'
 import type { Action } from '../model/action.ts'
 import type { ClearOrphanDecision, HostGoneDecision, TerminateDecision } from '../model/decision.ts'
 import type { CloudHost } from '../model/host-handler.ts'
@@ -40,9 +41,11 @@ export interface SweepResult {
 
 export function sweepFindings(input: SweepInput): SweepResult {
   const { now, graceMs, hosts, machines, listsMachines, openActions } = input
-  const openLaunches = idsOf(openActions, 'launch', 'id')
-  const openTerminations = idsOf(openActions, 'terminate', 'target')
-  const openClearings = idsOf(openActions, 'clear-orphan', 'target')
+  const openLaunches = new Set(
+    openActions.flatMap(({ kind, id }) => (kind === 'launch' ? launchOf(id).launchId : [])),
+  )
+  const openTerminations = targetsOf(openActions, 'terminate')
+  const openClearings = targetsOf(openActions, 'clear-orphan')
   const suspects = new Set<string>()
   const decisions: SweepResult['decisions'][number][] = []
   /** Whether a fault was seen before and is old enough; it is remembered either way. */
@@ -91,8 +94,8 @@ export function sweepFindings(input: SweepInput): SweepResult {
   return { adoptions, decisions, suspects }
 }
 
-function idsOf(actions: SweepInput['openActions'], kind: string, key: 'id' | 'target'): ReadonlySet<string> {
-  return new Set(actions.flatMap((action) => (action.kind === kind ? (action[key] ?? []) : [])))
+function targetsOf(actions: SweepInput['openActions'], kind: string): ReadonlySet<string> {
+  return new Set(actions.flatMap((action) => (action.kind === kind ? (action.target ?? []) : [])))
 }
 
 /** Gives each launch's unbound rows its unbound machines, in order of id; a machine beyond its rows is a stranger. */

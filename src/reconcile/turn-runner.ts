@@ -142,7 +142,8 @@ function without(
 function actionsOf(plan: TurnPlan, regionId: string, turn: number): readonly Action[] {
   return plan.actions.map(({ place, kind, target, params }) => {
     const common = { id: `${regionId}:${turn}.${place}`, regionId, target, attempts: 1, nextAttemptAt: null }
-    return { ...common, kind, params, status: 'RUNNING' } as Action
+    const call = kind === 'launch' ? { offering: null, request: null } : {}
+    return { ...common, ...call, kind, params, status: 'RUNNING' } as Action
   })
 }
 

@@ -1,3 +1,4 @@
+import { mirroredTables } from './fleet-store.ts'
 import type { Rows } from './fleet-store.ts'
 
 /** One row of `fleet.changes`: where to look, never what was written. */
@@ -16,7 +17,7 @@ export interface RowHint {
 
 /** Whether the mirror holds rows of the table (without its schema). */
 export function isMirrored(table: string): table is keyof Rows {
-  return table === 'regions' || table === 'images' || table === 'hosts' || table === 'agents'
+  return mirroredTables.some((name) => name === table)
 }
 
 export interface ChangeSink {

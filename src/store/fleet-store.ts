@@ -1,8 +1,10 @@
-import type { Action } from '../model/action.ts'
+import type { Action, ActionStatus } from '../model/action.ts'
 import type { Agent } from '../model/agent.ts'
 import type { Assignment, AssignOutcome } from '../model/assignment.ts'
 import type { DecisionRecord } from '../model/decision.ts'
 import type { Host } from '../model/host.ts'
+import type { JsonObject } from '../model/json.ts'
+import type { BlockedOffering, Offering } from '../model/offering.ts'
 import type { Image, Region } from '../model/region.ts'
 import type { TurnPlan } from './turn-plan.ts'
 
@@ -40,6 +42,29 @@ export interface FleetStore {
     message?: string,
   ): Promise<void>
   logAction(actionId: string, level: 'info' | 'warn' | 'error', message: string): Promise<void>
+  /**
+   * Store a call before it is made; what was stored before wins. A status other than RUNNING: its hosts are not wanted
+   * any more, and nothing was ever sent. Undefined: the action has ended, or the lease is not ours.
+   */
+  beginCall(
+    actionId: string,
+    fence: number,
+    offering: Offering,
+    request: JsonObject,
+  ): Promise<BegunCall | undefined>
+  /** The call was surely not carried out. */
+  settleCall(actionId: string, fence: number): Promise<void>
+  /**
+   * The provider said no for certain. Gives the next call when `next` was asked for and the hosts are still wanted.
+   * Undefined: nothing was stored, as above.
+   */
+  refuseCall(
+    actionId: string,
+    fence: number,
+    refusal: Refusal,
+  ): Promise<{ readonly next: Action | undefined } | undefined>
+  /** Undefined: the lease is not ours, or there is no such region. */
+  storeDiscovery(regionId: string, fence: number, found: Discovered): Promise<Region | undefined>
   /** false: nothing was stored, since the action has ended or the lease is not ours. */
   finishLaunch(actionId: string, fence: number, result: LaunchOutcome): Promise<boolean>
   bindLaunch(launchId: string, cloudIds: readonly string[]): Promise<readonly Host[]>
@@ -86,11 +111,15 @@ export interface Lease {
   readonly fence: number
 }
 
+/** The tables that a mirror holds. */
+export const mirroredTables = ['hosts', 'agents', 'regions', 'images', 'blocked_offerings'] as const
+
 export interface RegionRows {
   readonly region: Region
   readonly images: readonly Image[]
   readonly hosts: readonly Host[]
   readonly agents: readonly Agent[]
+  readonly blocked_offerings: readonly BlockedOffering[]
 }
 
 export interface Rows {
@@ -98,6 +127,7 @@ export interface Rows {
   readonly images: readonly Image[]
   readonly hosts: readonly Host[]
   readonly agents: readonly Agent[]
+  readonly blocked_offerings: readonly BlockedOffering[]
 }
 export type RowIds = { readonly [Table in keyof Rows]?: readonly string[] }
 
@@ -105,6 +135,29 @@ export interface LaunchOutcome {
   readonly cloudIds: readonly string[]
   readonly code?: string
   readonly message?: string
+  /** How long the call's offering is not to be asked for, in seconds. */
+  readonly blockS?: number
+  /** Milliseconds since the epoch: the region's launches are held back until then at least. */
+  readonly until?: number
+}
+
+/** How many agents the smallest of a region's machines holds, or why that is not known. */
+export type Discovered = { readonly agents: number } | { readonly code: string; readonly message: string }
+
+export interface BegunCall {
+  readonly status: ActionStatus
+  readonly offering: Offering
+  readonly request: JsonObject
+  /** Whether this very request may have been sent, and carried out, before. */
+  readonly isRepeat: boolean
+}
+
+export interface Refusal {
+  readonly code: string
+  readonly message: string
+  /** How long the call's offering is not to be asked for, in seconds; 0: it stays open. */
+  readonly blockS: number
+  readonly next: Offering | undefined
 }
 
 export interface ClaimRequest {

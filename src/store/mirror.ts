@@ -86,8 +86,14 @@ export class Mirror implements FleetView {
     for (const agent of rows.agents ?? []) {
       note(agent.regionId, this.#regions.get(agent.regionId)?.applyAgent(agent))
     }
+    for (const block of rows.blocked_offerings ?? []) {
+      note(block.regionId, this.#regions.get(block.regionId)?.applyBlock(block))
+    }
     for (const [regionId, mirror] of this.#regions) {
       for (const id of missing(asked.images, rows.images)) note(regionId, mirror.removeImage(id))
+      for (const id of missing(asked.blocked_offerings, rows.blocked_offerings)) {
+        note(regionId, mirror.removeBlock(id))
+      }
       for (const id of missing(asked.hosts, rows.hosts)) note(regionId, mirror.removeHost(id))
       for (const id of missing(asked.agents, rows.agents)) note(regionId, mirror.removeAgent(id))
     }

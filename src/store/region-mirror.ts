@@ -8,6 +8,7 @@
 import type { Agent } from '../model/agent.ts'
 import { isLive } from '../model/agent.ts'
 import type { Host } from '../model/host.ts'
+import type { BlockedOffering } from '../model/offering.ts'
 import type { Image, Region } from '../model/region.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 import type { RegionRows } from './fleet-store.ts'
@@ -30,6 +31,7 @@ export class RegionMirror {
   readonly #images = new HeldRows<Image>()
   readonly #hosts = new HeldRows<Host>()
   readonly #agents = new HeldRows<Agent>()
+  readonly #blocks = new HeldRows<BlockedOffering>()
   readonly #agentIdsByHost = new Map<string, Set<string>>()
   readonly #views = new Map<string, HostView>()
   #ordered: readonly HostView[] = []
@@ -69,6 +71,14 @@ export class RegionMirror {
     return true
   }
 
+  applyBlock(block: BlockedOffering): boolean {
+    return this.#blocks.apply(block, false)
+  }
+
+  removeBlock(id: string): boolean {
+    return this.#blocks.remove(id) !== undefined
+  }
+
   removeImage(id: string): boolean {
     return this.#images.remove(id) !== undefined
   }
@@ -89,9 +99,13 @@ export class RegionMirror {
     return true
   }
 
+  get #tables() {
+    return [this.#images, this.#hosts, this.#agents, this.#blocks]
+  }
+
   /** Call before reading the rows that `endRebuild` will be given. */
   beginRebuild(): void {
-    for (const held of [this.#images, this.#hosts, this.#agents]) held.beginRebuild()
+    for (const held of this.#tables) held.beginRebuild()
   }
 
   endRebuild(rows: RegionRows): void {
@@ -102,7 +116,11 @@ export class RegionMirror {
     for (const id of this.#images.endRebuild(new Set(rows.images.map((row) => row.id)))) this.removeImage(id)
     for (const id of this.#hosts.endRebuild(new Set(rows.hosts.map((row) => row.id)))) this.removeHost(id)
     for (const id of this.#agents.endRebuild(new Set(rows.agents.map((row) => row.id)))) this.removeAgent(id)
-    for (const held of [this.#images, this.#hosts, this.#agents]) held.forgetTombstones()
+    for (const block of rows.blocked_offerings) this.applyBlock(block)
+    for (const id of this.#blocks.endRebuild(new Set(rows.blocked_offerings.map((row) => row.id)))) {
+      this.removeBlock(id)
+    }
+    for (const held of this.#tables) held.forgetTombstones()
   }
 
   snapshot(inputs: SnapshotInputs): RegionSnapshot {
@@ -115,6 +133,7 @@ export class RegionMirror {
       images,
       activeImage: images.find((image) => image.status === 'ACTIVE'),
       hosts: this.#orderedViews(inputs),
+      blockedOfferings: [...this.#blocks.values()].toSorted((one, other) => (one.id < other.id ? -1 : 1)),
       waitingUsers: inputs.waitingUsers,
       launchBlockedUntil:
         region.launchBlockedUntil !== null && region.launchBlockedUntil > inputs.now

@@ -6,8 +6,10 @@ import type { Logger } from '../lib/logger.ts'
 import type { Cause } from '../model/event.ts'
 import type { HostHandler } from '../model/host-handler.ts'
 import { ActionQueue } from '../reconcile/action-queue.ts'
+import { Discovery } from '../reconcile/discovery.ts'
 import { createClearOrphanExecutor } from '../reconcile/executors/clear-orphan.ts'
 import { createLaunchExecutor } from '../reconcile/executors/launch.ts'
+import type { LaunchRegion } from '../reconcile/executors/launch.ts'
 import { createTerminateExecutor } from '../reconcile/executors/terminate.ts'
 import type { Policies } from '../reconcile/policies.ts'
 import { RegionTasks } from '../reconcile/region-tasks.ts'
@@ -48,27 +50,43 @@ export interface Reconciliation {
 export function createReconciliation(options: ReconciliationOptions): Reconciliation {
   const { store, trustStore, trust, mirror, policies, handlerOf, fence, wake, clock, logger, fault } = options
   const { settings } = options.config
+  const regionOf = (regionId: string): LaunchRegion | undefined => {
+    const snapshot = mirror.snapshot(regionId)
+    if (snapshot === undefined) return undefined
+    const { region, activeImage, blockedOfferings } = snapshot
+    const { id, instanceTypes, agentsPerHostGiven: agentsPerHost, providerOptions } = region
+    return {
+      id,
+      instanceTypes,
+      agentsPerHost,
+      providerOptions,
+      image: activeImage?.imageId,
+      blockedOfferings,
+    }
+  }
   const queue: ActionQueue = new ActionQueue({
     store,
     clock,
     logger,
     executors: {
-      launch: (action, signal) =>
-        createLaunchExecutor({
-          store,
-          trust: trustStore,
-          handlerOf,
-          fence,
-          fleetId: options.fleetId(),
-          caPins: () => trust.authority().pins,
-          tokenOf: trust.launchToken,
-          fault,
-        })(action, signal),
+      launch: createLaunchExecutor({
+        store,
+        trust: trustStore,
+        handlerOf,
+        regionOf,
+        now: () => clock.now(),
+        fence,
+        fleetId: options.fleetId,
+        caPins: () => trust.authority().pins,
+        tokenOf: (launchId, attempt) => trust.launchToken(launchId, attempt),
+        blockS: { capacity: settings.MUSTER_CAPACITY_BLOCK_S, quota: settings.MUSTER_QUOTA_BLOCK_S },
+        fault,
+      }),
       terminate: createTerminateExecutor({
         store,
         handlerOf,
         fence,
-        isLaunchOpen: (launchId) => queue.openIds.has(launchId),
+        isLaunchOpen: (launchId) => queue.isLaunchOpen(launchId),
       }),
       'clear-orphan': createClearOrphanExecutor({ store, handlerOf }),
     },
@@ -83,6 +101,16 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     wake,
     intervalMs: settings.MUSTER_SWEEP_S * 1000,
     graceMs: settings.MUSTER_SWEEP_GRACE_S * 1000,
+  })
+  const discovery = new Discovery({
+    store,
+    mirror,
+    regionOf,
+    handlerOf,
+    fence,
+    wake: (regionId) => wake(regionId, { kind: 'change', table: 'regions' }),
+    clock,
+    logger,
   })
   const tasks: RegionTasks = new RegionTasks(
     clock,
@@ -111,8 +139,10 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
       tasks.start()
       queue.start()
       sweep.start()
+      discovery.start()
     },
     stop: async () => {
+      discovery.stop()
       await Promise.all([tasks.stop(), sweep.stop(), queue.stop()])
     },
   }

@@ -4,13 +4,8 @@ import { join } from 'node:path'
 
 import { buildSchema, parse, validate } from 'graphql'
 
-import {
-  documents,
-  functionCall,
-  functionNames,
-  mirroredTables,
-  rowsByKey,
-} from '../../src/hasura/documents.ts'
+import { documents, functionCall, functionNames, rowsByKey } from '../../src/hasura/documents.ts'
+import { mirroredTables } from '../../src/store/fleet-store.ts'
 import { trustDocuments } from '../../src/hasura/trust-documents.ts'
 
 const path = join(import.meta.dirname, '../../config/hasura/schema.graphql')

@@ -51,6 +51,7 @@ export class SqlStore implements LinkStore {
       images: (await this.#rows(`from fleet.images ${of}`, [regionId])).map((row) => imageRow.parse(row)),
       hosts: await this.#hosts(`from fleet.hosts ${of} and r.status <> 'TERMINATED'`, [regionId]),
       agents: (await this.#rows(`from fleet.agents ${of}`, [regionId])).map((row) => agentRow.parse(row)),
+      blocked_offerings: [],
     }
   }
 

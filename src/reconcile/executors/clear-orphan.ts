@@ -14,7 +14,7 @@ export function createClearOrphanExecutor({ store, handlerOf }: ClearOrphanDepen
   return async (action: ActionOf<'clear-orphan'>, signal: AbortSignal): Promise<AttemptResult> => {
     const cloudId = action.target ?? ''
     const handler = await handlerOf(action.regionId)
-    const answers = await handler.terminate([cloudId], signal)
+    const answers = await handler.terminate([cloudId], signal, action.regionId)
     if (answers.get(cloudId) !== 'gone') return { outcome: 'waiting', forMs: lookAgainMs }
     await store.endAction(action.id, 'SUCCEEDED')
     return { outcome: 'done' }

@@ -1,18 +1,34 @@
+/**
+ * One call of a launch (docs/design/offerings.md): the first offering that is not blocked, its request resolved and
+ * stored, then sent. A repeat after a crash or a lost answer sends the stored request again, under the same token, and
+ * never asks for another offering; a refusal ends this call and stores the next one.
+ */
 import { createHash } from 'node:crypto'
 
 import type { FaultPoint } from '../../lib/fault-points.ts'
-import type { HostHandler } from '../../model/host-handler.ts'
+import { launchOf } from '../../model/action.ts'
+import type { HostHandler, LaunchErrorCode, LaunchResult, ProviderRegion } from '../../model/host-handler.ts'
 import { LaunchError } from '../../model/host-handler.ts'
-import type { FleetStore, LaunchOutcome } from '../../store/fleet-store.ts'
+import type { BlockedOffering } from '../../model/offering.ts'
+import type { BegunCall, FleetStore, LaunchOutcome } from '../../store/fleet-store.ts'
 import type { TrustStore } from '../../store/trust-store.ts'
 import type { ActionOf, AttemptResult } from '../action-queue.ts'
+import { chooseOffering } from './launch-offering.ts'
+import type { OfferingChoice } from './launch-offering.ts'
+
+/** What is held of a region, as of now. */
+export interface LaunchRegion extends ProviderRegion {
+  readonly blockedOfferings: readonly BlockedOffering[]
+}
 
 export interface LaunchDependencies {
-  readonly store: Pick<FleetStore, 'finishLaunch'>
+  readonly store: Pick<FleetStore, 'beginCall' | 'settleCall' | 'refuseCall' | 'finishLaunch'>
   readonly handlerOf: (regionId: string) => Promise<HostHandler>
+  readonly regionOf: (regionId: string) => LaunchRegion | undefined
+  readonly now: () => number
   readonly fence: () => number | undefined
   readonly trust: Pick<TrustStore, 'storeLaunchToken'>
-  readonly fleetId: string
+  readonly fleetId: () => string
   /** Of each root that the daemons' certificates may chain to. */
   readonly caPins: () => readonly string[]
   /** The enrolment token of one attempt of a launch; the same one at each call. */
@@ -20,91 +36,245 @@ export interface LaunchDependencies {
     launchId: string,
     attempt: number,
   ) => { readonly text: string; readonly id: string; readonly secretHash: string }
+  /** How long an offering that was refused is not asked for again, in seconds. */
+  readonly blockS: { readonly capacity: number; readonly quota: number }
   readonly fault: FaultPoint
 }
 
-/** A refusal that is final ends the launch; it never grows within one action, so the attempt in both tokens is 1. */
-const attempt = 1
 /** How long the hosts of a launch may enrol, in seconds from the last time that it was asked for. */
 const tokenLifetimeS = 15 * 60
 
-/**
- * Ask the provider for the hosts of a launch. The request is the stored one and its token follows from it, so a repeat
- * after a crash or a lost answer asks for the same hosts again.
- */
+type Launch = ActionOf<'launch'>
+/** A call that is about to be stored, or was. */
+type Call = Pick<BegunCall, 'offering' | 'request'>
+interface Failure {
+  readonly code: LaunchErrorCode
+  readonly message: string
+  readonly providerCode: string | undefined
+  readonly attemptsAtMost: number
+}
+
 export function createLaunchExecutor(dependencies: LaunchDependencies) {
-  const { fault } = dependencies
-  return async (action: ActionOf<'launch'>, signal: AbortSignal): Promise<AttemptResult> => {
+  const { store, fault, fence, fleetId } = dependencies
+  /** Calls that this daemon has stored: a repeat resolves nothing again. */
+  const calls = new Map<string, Call>()
+  /** Of codes that nobody has classified: how often in a row each action has met one. */
+  const strange = new Map<string, { readonly providerCode: string; readonly times: number }>()
+
+  const forget = (action: Launch): void => {
+    calls.delete(action.id)
+    strange.delete(action.id)
+  }
+
+  return async (action: Launch, signal: AbortSignal): Promise<AttemptResult> => {
+    const { launchId, attempt } = launchOf(action.id)
+    const region = dependencies.regionOf(action.regionId)
+    if (region === undefined) return again('region-unknown', 'the region is not read yet, or is gone')
     const handler = await dependencies.handlerOf(action.regionId).catch((error: unknown) => {
       // Nothing was ever asked of a provider that could not even be loaded: the region need not wait for it.
-      if (action.attempts === 1) return { code: 'invalid-request', message: messageOf(error) } as const
+      if (action.attempts === 1 && action.request === null) return refusal(error)
       throw error
     })
+    if ('code' in handler)
+      return finish(action, { cloudIds: [], code: 'invalid-request', message: handler.message })
+
+    let call = calls.get(action.id) ?? storedCall(action)
+    if (call === undefined) {
+      const resolved = await resolve(handler, region, action, signal).catch(refusal)
+      if ('blockedUntil' in resolved) {
+        const { message, blockedUntil: until } = resolved
+        return finish(action, { cloudIds: [], code: 'insufficient-capacity', message, until })
+      }
+      if ('code' in resolved) return settle(action, handler, region, resolved, signal)
+      call = resolved
+    }
+
+    const lease = fence()
+    if (lease === undefined) return again('standby', 'the lease was lost meanwhile')
+    const token = dependencies.tokenOf(launchId, attempt)
+    // Before the machines, which dial as soon as they run. A repeat stores nothing but a later end.
+    const isTokenStored = await dependencies.trust.storeLaunchToken(
+      {
+        launchId,
+        id: token.id,
+        secretHash: token.secretHash,
+        uses: action.params.count,
+        lifetimeS: tokenLifetimeS,
+      },
+      lease,
+    )
+    if (!isTokenStored) return again('standby', 'the lease was lost meanwhile')
+    fault('launch.after-token')
+    const begun = await store.beginCall(action.id, lease, call.offering, call.request)
+    if (begun === undefined) return again('not-stored', 'it had ended, or the lease has')
+    if (begun.status !== 'RUNNING') {
+      forget(action)
+      return { outcome: 'done', message: 'its hosts are not wanted any more; nothing was asked for' }
+    }
+    calls.set(action.id, begun)
     fault('launch.before-call')
-    const outcome =
-      'code' in handler
-        ? { cloudIds: [], ...handler }
-        : await callProvider(dependencies, handler, action, signal)
+    let result: LaunchResult
+    try {
+      result = await handler.launch(
+        {
+          ...action.params,
+          fleetId: fleetId(),
+          regionId: action.regionId,
+          launchId,
+          attempt,
+          offering: begun.offering,
+          request: begun.request,
+          isRepeat: begun.isRepeat,
+          token: idempotencyToken(fleetId(), action, begun),
+          enrolmentToken: token.text,
+          caPins: dependencies.caPins(),
+        },
+        signal,
+      )
+    } catch (error) {
+      fault('launch.after-call')
+      const failure = refusal(error)
+      // The earlier one may have been carried out before the permission went: its machines are still asked for.
+      if (begun.isRepeat && failure.code === 'unauthorized') return again(failure.code, failure.message)
+      return settle(action, handler, region, failure, signal)
+    }
     fault('launch.after-call')
-    if ('retry' in outcome) return { outcome: 'failed', ...outcome.retry }
-    const fence = dependencies.fence()
-    if (fence === undefined)
-      return { outcome: 'failed', code: 'standby', message: 'the lease was lost meanwhile' }
-    const isStored = await dependencies.store.finishLaunch(action.id, fence, outcome)
+    const { cloudIds, shortfall } = result
+    const blockS = shortfall === undefined ? 0 : blockSeconds(handler, shortfall.code)
+    return finish(action, { cloudIds, ...shortfall, blockS })
+  }
+
+  /** The call failed: again later, another offering, or the launch's end. */
+  async function settle(
+    action: Launch,
+    handler: HostHandler,
+    region: LaunchRegion,
+    given: Failure,
+    signal: AbortSignal,
+  ): Promise<AttemptResult> {
+    const failure = count(action, given)
+    const { code, message } = failure
+    if (code === 'unknown') return again(code, message)
+    if (code === 'transient' || code === 'throttled') {
+      const lease = fence()
+      if (lease !== undefined && calls.has(action.id)) await store.settleCall(action.id, lease)
+      return again(code, message)
+    }
+    const blockS = blockSeconds(handler, code)
+    if (blockS === 0) return finish(action, { cloudIds: [], code, message })
+    const offering = calls.get(action.id)?.offering ?? action.offering
+    const rest = offering === null ? [] : [blocked(offering, region, dependencies.now() + blockS * 1000)]
+    const next = await choose(handler, region, signal, rest).catch(refusal)
+    if ('code' in next) return again(next.code, next.message)
+    const lease = fence()
+    if (lease === undefined) return again('standby', 'the lease was lost meanwhile')
+    const isLast = !('offering' in next)
+    if (isLast) return finish(action, { cloudIds: [], code, message, blockS, until: next.blockedUntil })
+    const stored = await store.refuseCall(action.id, lease, { code, message, blockS, next: next.offering })
+    fault('launch.after-refusal')
+    if (stored === undefined) return again('not-stored', 'it had ended, or the lease has')
+    forget(action)
+    return {
+      outcome: 'done',
+      message: `${code}: ${message}`,
+      ...(stored.next === undefined ? {} : { next: stored.next }),
+    }
+  }
+
+  async function finish(action: Launch, outcome: LaunchOutcome): Promise<AttemptResult> {
+    const lease = fence()
+    if (lease === undefined) return again('standby', 'the lease was lost meanwhile')
+    const isStored = await store.finishLaunch(action.id, lease, outcome)
     fault('launch.after-finish')
-    if (!isStored) return { outcome: 'failed', code: 'not-stored', message: 'it had ended, or the lease has' }
+    if (!isStored) return again('not-stored', 'it had ended, or the lease has')
+    forget(action)
     const asked = action.params.count
     return {
       outcome: 'done',
       message: `${outcome.cloudIds.length} of ${asked} hosts${outcome.code ? `: ${outcome.code}` : ''}`,
     }
   }
+
+  async function resolve(
+    handler: HostHandler,
+    region: LaunchRegion,
+    action: Launch,
+    signal: AbortSignal,
+  ): Promise<Call | Exclude<OfferingChoice, { offering: unknown }>> {
+    const { launchId, attempt } = launchOf(action.id)
+    const choice =
+      action.offering === null ? await choose(handler, region, signal, []) : { offering: action.offering }
+    if (!('offering' in choice)) return choice
+    const { offering } = choice
+    const wish = {
+      ...action.params,
+      fleetId: fleetId(),
+      regionId: action.regionId,
+      launchId,
+      attempt,
+      offering,
+      enrolmentToken: dependencies.tokenOf(launchId, attempt).text,
+      caPins: dependencies.caPins(),
+    }
+    return { offering, request: (await handler.resolve?.(wish, region, signal)) ?? {} }
+  }
+
+  async function choose(
+    handler: HostHandler,
+    region: LaunchRegion,
+    signal: AbortSignal,
+    also: readonly BlockedOffering[],
+  ): Promise<OfferingChoice> {
+    const offerings = await handler.offerings?.(region, signal)
+    return chooseOffering(region, offerings, [...region.blockedOfferings, ...also], dependencies.now())
+  }
+
+  /** A provider with one kind of machine has nothing else to offer: its region is held back, as ever. */
+  function blockSeconds(handler: HostHandler, code: string): number {
+    if (handler.offerings === undefined) return 0
+    if (code === 'insufficient-capacity') return dependencies.blockS.capacity
+    return code === 'quota-exceeded' ? dependencies.blockS.quota : 0
+  }
+
+  function count(action: Launch, failure: Failure): Failure {
+    const { providerCode, attemptsAtMost } = failure
+    if (attemptsAtMost === Infinity || providerCode === undefined) {
+      strange.delete(action.id)
+      return failure
+    }
+    const before = strange.get(action.id)
+    const times = before?.providerCode === providerCode ? before.times + 1 : 1
+    strange.set(action.id, { providerCode, times })
+    if (times <= attemptsAtMost) return failure
+    return { ...failure, code: 'invalid-request', message: `${failure.message} (${times} times)` }
+  }
 }
 
-async function callProvider(
-  { trust, fence, fleetId, caPins, tokenOf, fault }: LaunchDependencies,
-  handler: HostHandler,
-  action: ActionOf<'launch'>,
-  signal: AbortSignal,
-): Promise<LaunchOutcome | { readonly retry: { readonly code: string; readonly message: string } }> {
-  const { text, id, secretHash } = tokenOf(action.id, attempt)
-  const token = { launchId: action.id, id, secretHash, uses: action.params.count, lifetimeS: tokenLifetimeS }
-  // Before the machines, which dial as soon as they run. A repeat stores nothing but a later end.
-  if (!(await trust.storeLaunchToken(token, fence() ?? 0))) {
-    return { retry: { code: 'standby', message: 'the lease was lost meanwhile' } }
+function storedCall({ offering, request }: Launch): Call | undefined {
+  return offering === null || request === null ? undefined : { offering, request }
+}
+
+function blocked(offering: BegunCall['offering'], region: LaunchRegion, until: number): BlockedOffering {
+  const { instanceType, zone, lifecycle } = offering
+  const id = [region.id, instanceType, zone, lifecycle].join('|')
+  return { id, regionId: region.id, instanceType, zone, lifecycle, code: '', reason: '', until, revision: 0 }
+}
+
+const again = (code: string, message: string): AttemptResult => ({ outcome: 'failed', code, message })
+
+/** What is not a typed refusal may have been carried out. */
+function refusal(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error)
+  if (!(error instanceof LaunchError)) {
+    return { code: 'unknown', message, providerCode: undefined, attemptsAtMost: Infinity }
   }
-  fault('launch.after-token')
-  try {
-    const result = await handler.launch(
-      {
-        ...action.params,
-        fleetId,
-        regionId: action.regionId,
-        launchId: action.id,
-        token: idempotencyToken(fleetId, action),
-        enrolmentToken: text,
-        caPins: caPins(),
-        attempt,
-      },
-      signal,
-    )
-    return { cloudIds: result.cloudIds, ...result.shortfall }
-  } catch (error) {
-    // What is not a typed refusal may have been carried out.
-    const code = error instanceof LaunchError ? error.code : 'unknown'
-    const message = messageOf(error)
-    if (code === 'transient' || code === 'unknown') return { retry: { code, message } }
-    return { cloudIds: [], code, message }
-  }
+  const { code, providerCode, attemptsAtMost } = error
+  return { code, message, providerCode, attemptsAtMost }
 }
 
 /** Of this fleet: another one's launches are numbered alike. */
-function idempotencyToken(fleetId: string, action: ActionOf<'launch'>): string {
+function idempotencyToken(fleetId: string, action: Launch, { offering, request }: BegunCall): string {
   return createHash('sha256')
-    .update(JSON.stringify([fleetId, action.id, attempt, action.params]))
+    .update(JSON.stringify([fleetId, action.id, action.params, offering, request]))
     .digest('hex')
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

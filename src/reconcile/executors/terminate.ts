@@ -28,7 +28,7 @@ export function createTerminateExecutor(dependencies: TerminateDependencies) {
     }
     if (host.cloudId !== null) {
       const handler = await dependencies.handlerOf(action.regionId)
-      const answers = await handler.terminate([host.cloudId], signal)
+      const answers = await handler.terminate([host.cloudId], signal, action.regionId)
       if (answers.get(host.cloudId) !== 'gone') return { outcome: 'waiting', forMs: lookAgainMs }
     }
     const fence = dependencies.fence()

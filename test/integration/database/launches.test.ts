@@ -75,7 +75,7 @@ proveDefences('a machine is bound to one row of its launch, and a row to one mac
     },
     without: [
       piece('bind_launch', 'and h.cloud_id = machine', 'and false'),
-      piece('finish_launch', 'perform fleet.bind_launch', 'perform jsonb_build_array'),
+      piece('end_launch', 'perform fleet.bind_launch', 'perform jsonb_build_array'),
     ],
   },
   {
@@ -139,7 +139,7 @@ proveDefences('a machine is bound to one row of its launch, and a row to one mac
       expect(await fleet.sql('select launch_failures from fleet.regions')).toEqual([{ launch_failures: 1 }])
     },
     without: [
-      piece('finish_launch', `h.status in ('LAUNCHING', 'TERMINATING')`, 'false'),
+      piece('end_launch', `h.status in ('LAUNCHING', 'TERMINATING')`, 'false'),
       piece('finish_launch', `or action.status not in ('QUEUED', 'RUNNING')`),
       piece('finish_launch', `if result ->> 'code' is not null then`, 'if false then'),
     ],

@@ -36,6 +36,7 @@ const rowsOf = (keep: (row: { id: string; regionId?: string }) => boolean): Rows
     images: rows.filter((row) => 'imageId' in row && !('cloudId' in row)) as Image[],
     hosts: rows.filter((row) => 'cloudId' in row),
     agents: rows.filter((row) => 'hostId' in row),
+    blocked_offerings: [],
   }
 }
 const put = (row: Region | Image | Host) => database.set(row.id, row)

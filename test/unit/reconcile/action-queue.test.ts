@@ -60,7 +60,7 @@ describe('ActionQueue', () => {
     expect(attempts()).toBe(1)
     await clock.advance(100)
     expect(attempts()).toBe(2)
-    expect(queue.openIds.size).toBe(0)
+    expect(queue.size).toBe(0)
   })
 
   it('counts an attempt in the database before every repeat, but not the first, which the turn counted', async () => {
@@ -88,7 +88,7 @@ describe('ActionQueue', () => {
     queue.enqueue(anAction())
     await clock.advance(1_000)
     expect(postponed[0]?.code).toBe('database-unavailable')
-    expect(queue.openIds.size).toBe(0)
+    expect(queue.size).toBe(0)
   })
 
   it('resumes what a crash left open, not before its time', async () => {

@@ -22,9 +22,9 @@ function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
       commitTurn: (_regionId, turn) => commit(turn),
       readRegion: async () => {
         seen.reads += 1
-        return { region: aRegion(), images: [anImage()], hosts: [], agents: [] }
+        return { region: aRegion(), images: [anImage()], hosts: [], agents: [], blocked_offerings: [] }
       },
-      readRows: async () => ({ regions: [], images: [], hosts: [], agents: [] }),
+      readRows: async () => ({ regions: [], images: [], hosts: [], agents: [], blocked_offerings: [] }),
     },
     mirror,
     clock,

@@ -20,6 +20,7 @@ const rowsOf = (...hostIds: readonly string[]): RegionRows => ({
   images: [],
   hosts: hostIds.map((id) => aHost({ id })),
   agents: [],
+  blocked_offerings: [],
 })
 
 /** A read of what `database` holds when it is asked; its answer arrives when the test says so. */

@@ -31,6 +31,7 @@ describe('RegionMirror', () => {
       images: [],
       hosts: [aHost({ id: 'h1', revision: 3 })],
       agents: [],
+      blocked_offerings: [],
     })
     expect(mirror.snapshot(inputs).hosts).toHaveLength(0)
     mirror.beginRebuild()
@@ -39,6 +40,7 @@ describe('RegionMirror', () => {
       images: [],
       hosts: [aHost({ id: 'h1', revision: 3 })],
       agents: [],
+      blocked_offerings: [],
     })
     expect(mirror.snapshot(inputs).hosts).toHaveLength(1)
   })
@@ -57,7 +59,7 @@ describe('RegionMirror', () => {
     mirror.applyHost(aHost({ id: 'old' }))
     mirror.beginRebuild()
     mirror.applyHost(aHost({ id: 'new' }))
-    mirror.endRebuild({ region: aRegion(), images: [], hosts: [], agents: [] })
+    mirror.endRebuild({ region: aRegion(), images: [], hosts: [], agents: [], blocked_offerings: [] })
     expect(mirror.snapshot(inputs).hosts.map((host) => host.id)).toEqual(['new'])
   })
 
