@@ -196,6 +196,13 @@ describeOnPostgres('claims against drains, in random interleavings', () => {
         await call(on, 'finish_launch', ['L1', 1, { cloud_ids: shuffled(), code: 'throttled' }])
       },
       async (on) => {
+        await on.query(`insert into fleet.actions (id, decision_id, region_id, kind) values ('L1~2', 'x', '${region}', 'launch')
+          on conflict (id) do update set status = 'RUNNING'`)
+        const offering = { instanceType: 'small', zone: '', lifecycle: 'spot', agents: 2 }
+        await call(on, 'begin_call', ['L1~2', 1, offering, {}])
+        await call(on, 'refuse_call', ['L1~2', 1, 'quota-exceeded', 'full', 900, null])
+      },
+      async (on) => {
         const [row] = (await on.query<{ turn: number }>('select turn from fleet.regions')).rows
         const updates = shuffled().map((id, place) => ({
           ...{ id, place, from: ['ACTIVE'], to: 'UNRESPONSIVE', reason: 'look', idle: true },
