@@ -8,6 +8,8 @@ import { parse as parseYaml } from 'yaml'
 import { MusterError } from '../src/model/errors.ts'
 import type { AuthorityConfig } from './authority.ts'
 import { authorityConfigOf, givenAuthority } from './authority.ts'
+import type { ProviderOptions } from './providers.ts'
+import { providerOptionsOf, providerSecrets } from './providers.ts'
 import { readOrGenerateSecrets } from './secrets.ts'
 import type { SettingName, Settings } from './schema.ts'
 import { settingNames, settings } from './schema.ts'
@@ -31,6 +33,8 @@ export interface Config {
   readonly authority: AuthorityConfig
   /** Where the secrets are that were generated, for people; undefined when all were given. */
   readonly secretsDir: string | undefined
+  /** What the settings say of providers, unchecked: each provider knows what it takes. */
+  readonly providers: ProviderOptions
   /** YAML of regions for a new database; undefined: none. */
   readonly seedFile: string | undefined
   /** Faults that do no harm. */
@@ -85,7 +89,7 @@ export function loadConfig(environment: Environment, options: { generate: boolea
       }
     }
   }
-  if (faults.length > 0) throw invalid(faults)
+  if (faults.length > 0) throw invalidConfig(faults)
 
   const passphrase = { name: 'MUSTER_CA_PASSPHRASE', given: authority.MUSTER_CA_PASSPHRASE }
   const secrets = readOrGenerateSecrets(dataDir, { ...wanted, 'ca-passphrase': passphrase }, options.generate)
@@ -106,9 +110,15 @@ export function loadConfig(environment: Environment, options: { generate: boolea
     fleetKey: secrets.values['fleet-key'],
     authority: authorityConfigOf(authority, secrets.values['ca-passphrase'], dataDir),
     secretsDir: secrets.directory,
+    providers: providerOptionsOf(complete),
     seedFile: seedFileOf(complete, database),
     warnings: [...unknownVariables(environment), ...weakSecrets(complete), ...wideDoors(complete)],
   }
+}
+
+/** What of `Config.providers` can be read, whatever else is wrong: so that all faults are reported at once. */
+export function readProviderOptions(environment: Environment): ProviderOptions {
+  return providerOptionsOf(checkSettings(environment, []))
 }
 
 function checkSettings(environment: Environment, faults: string[]): Partial<Settings> {
@@ -217,23 +227,21 @@ function seedFileOf(checked: Settings, database: DatabaseConfig): string | undef
   return database.kind === 'hasura' ? undefined : resolve(projectDir, 'config/seed/demo.yaml')
 }
 
-function invalid(faults: readonly string[]): MusterError {
+export function invalidConfig(faults: readonly string[]): MusterError {
   const count = faults.length === 1 ? 'one fault' : `${faults.length} faults`
   return new MusterError('config-invalid', `the configuration has ${count}`, { details: faults })
 }
 
-/** Every secret of the configuration, for the log to leave out. */
-export function secretsOf({
-  settings: given,
-  adminSecret,
-  jwt,
-  fleetKey,
-  authority,
-}: Config): readonly string[] {
+/** Every secret of the configuration, and of the providers' in the environment, for the log to leave out. */
+export function secretsOf(config: Config, environment: Environment): readonly string[] {
+  const { settings: given, adminSecret, jwt, fleetKey, authority } = config
   const named = Array.from(secretSettings, (name) => given[name]).flat()
   const database = given.DATABASE_URL === undefined ? '' : passwordOf(given.DATABASE_URL)
   const made = [adminSecret, fleetKey, authority.passphrase, 'secret' in jwt ? jwt.secret : '']
-  return [...made, database, ...named].flatMap((one) => (typeof one === 'string' && one !== '' ? [one] : []))
+  const ofProviders = providerSecrets(config.providers, environment)
+  return [...made, ...ofProviders, database, ...named].flatMap((one) =>
+    typeof one === 'string' && one !== '' ? [one] : [],
+  )
 }
 
 function passwordOf(url: string): string {
@@ -257,4 +265,5 @@ export const secretSettings: ReadonlySet<SettingName> = new Set([
   'MUSTER_HOOK_SECRET',
   'DATABASE_URL',
   'SENTRY_DSN',
+  'MUSTER_PROVIDERS',
 ])

@@ -26,6 +26,11 @@ const keySetUrl = z.string().refine(
   },
   { message: 'must be an https:// URL without a user (http:// only on this machine)' },
 )
+/** Another server of a cloud's API: its address is printed, so it holds no user. */
+const serverUrl = url(['http:', 'https:']).refine(
+  (text) => URL.canParse(text) && new URL(text).username === '' && new URL(text).password === '',
+  { message: 'must not hold a user or password' },
+)
 const count = (max: number) => z.coerce.number().int().min(1).max(max)
 const list = (text: string): string[] => text.split(',').map((part) => part.trim())
 const subnet = z.string().refine(
@@ -263,6 +268,47 @@ export const settings = {
       })
       .pipe(z.array(z.string()).min(1))
       .optional(),
+  },
+  MUSTER_PROVIDERS: {
+    doc: 'options of providers by name or module path, as JSON or, in the YAML file, a mapping: {"aws": {"page_size": 100}}; settings of their own, as MUSTER_AWS_PAGE_SIZE, go before it',
+    schema: z
+      .string()
+      .transform((text, context) => {
+        try {
+          return JSON.parse(text) as unknown
+        } catch {
+          context.addIssue({ code: 'custom', message: 'must be a JSON object' })
+          return z.NEVER
+        }
+      })
+      .pipe(
+        z.record(
+          z.string().min(1),
+          z.record(z.string(), z.unknown(), 'must be an object of options for each provider'),
+          'must be an object with the names of providers',
+        ),
+      )
+      .optional(),
+  },
+  MUSTER_AWS_ENDPOINT: {
+    doc: "address of EC2's API: a VPC endpoint, or a server that is not AWS's; AWS's own unless set",
+    schema: serverUrl.optional(),
+  },
+  MUSTER_AWS_CLIENT_TOKENS: {
+    doc: 'honoured, as EC2 does, or ignored, for servers that do not keep client tokens: a repeated launch then waits and looks; honoured unless set',
+    schema: z.enum(['honoured', 'ignored']).optional(),
+  },
+  MUSTER_AWS_VISIBILITY_S: {
+    doc: 'seconds that a fresh EC2 instance may be missing from lists; 30 unless set',
+    schema: seconds(0, 600).optional(),
+  },
+  MUSTER_AWS_REQUEST_TIMEOUT_S: {
+    doc: 'seconds that one request to EC2 may take; 30 unless set',
+    schema: seconds(0.1, 300).optional(),
+  },
+  MUSTER_AWS_PAGE_SIZE: {
+    doc: 'EC2 instances on a page of a list; 50 unless set',
+    schema: z.coerce.number().int().min(5).max(1000).optional(),
   },
   MUSTER_FAULTS: {
     doc: 'for crash tests: fault points at which the daemon kills itself, comma-separated',

@@ -23,7 +23,7 @@ export async function graphql(options: GraphqlOptions): Promise<void> {
   const logger = createLogger({
     level: config.settings.LOG_LEVEL,
     pretty: config.settings.MUSTER_LOG_FORMAT === 'pretty',
-    secrets: secretsOf(config),
+    secrets: secretsOf(config, environment),
   })
   const database =
     options.database === undefined

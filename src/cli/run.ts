@@ -2,11 +2,12 @@ import { relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Config } from '../../config/load.ts'
-import { loadConfig, readEnvironment, secretsOf } from '../../config/load.ts'
+import { invalidConfig, loadConfig, readEnvironment, secretsOf } from '../../config/load.ts'
 import type { RunningApp } from '../app.ts'
 import { startApp } from '../app.ts'
 import { createErrorReporter } from '../lib/error-reporter.ts'
 import { createLogger } from '../lib/logger.ts'
+import { providerFaults } from '../wiring/providers.ts'
 import { packageVersion } from './package-version.ts'
 import { printError } from './print-error.ts'
 
@@ -20,10 +21,12 @@ const startGraceMs = 3_000
 export async function run(): Promise<void> {
   const environment = readEnvironment()
   const config = loadConfig(environment, { generate: true })
+  const faults = await providerFaults(config.providers, environment)
+  if (faults.length > 0) throw invalidConfig(faults)
   const logger = createLogger({
     level: config.settings.LOG_LEVEL,
     pretty: config.settings.MUSTER_LOG_FORMAT === 'pretty',
-    secrets: secretsOf(config),
+    secrets: secretsOf(config, environment),
   })
   for (const warning of config.warnings) logger.warn(warning)
   const reporter = await createErrorReporter(config.settings.SENTRY_DSN, packageVersion())

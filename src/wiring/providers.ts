@@ -1,9 +1,13 @@
 import { resolve } from 'node:path'
 
 import type { Config, Environment } from '../../config/load.ts'
+import type { ProviderOptions } from '../../config/providers.ts'
 import { loadHostHandler } from '../../host-handlers/index.ts'
 import type { Clock } from '../lib/clock.ts'
+import { systemClock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
+import { noFaults } from '../lib/fault-points.ts'
+import { MusterError } from '../model/errors.ts'
 import type { HostHandler } from '../model/host-handler.ts'
 
 export interface ProvidersOptions {
@@ -28,7 +32,7 @@ export function createProviders(options: ProvidersOptions): (regionId: string) =
     if (known !== undefined) return known
     const handler = loadHostHandler(provider, {
       fleetId: options.fleetId(),
-      options: providerOptions(config, provider),
+      options: config.providers[provider] ?? {},
       dataDirectory: config.dataDir,
       program: [process.execPath, resolve(import.meta.dirname, '../main.ts')],
       daemonAddresses,
@@ -43,8 +47,38 @@ export function createProviders(options: ProvidersOptions): (regionId: string) =
   }
 }
 
-/** What the settings say of a provider; the provider checks it. */
-function providerOptions({ settings }: Config, provider: string): unknown {
-  if (provider !== 'local' || settings.MUSTER_AGENT_COMMAND === undefined) return {}
-  return { agent_command: settings.MUSTER_AGENT_COMMAND }
+/**
+ * What is wrong with the options that the settings give to providers, each provider asked; no cloud is. Those without
+ * options are not loaded: an SDK costs time.
+ */
+export async function providerFaults(
+  providers: ProviderOptions,
+  environment: Environment,
+): Promise<readonly string[]> {
+  const faults = await Promise.all(
+    Object.entries(providers).map(async ([provider, options]) => {
+      const context = { ...nowhere, options, environment }
+      const refusal = await loadHostHandler(provider, context).then(() => undefined, asMusterError)
+      if (refusal === undefined) return []
+      const sentences = refusal.details.length > 0 ? refusal.details : [refusal.message]
+      return sentences.map((sentence) => `options of provider ${provider}: ${sentence}`)
+    }),
+  )
+  return faults.flat()
+}
+
+/** Enough to create a handler, which does nothing yet. */
+const nowhere = {
+  fleetId: '',
+  dataDirectory: resolve('.'),
+  program: [],
+  daemonAddresses: () => [],
+  clock: systemClock,
+  fault: noFaults,
+}
+
+function asMusterError(error: unknown): MusterError {
+  if (error instanceof MusterError) return error
+  const words = error instanceof Error ? error.message : String(error)
+  return new MusterError('config-invalid', words, { cause: error })
 }

@@ -104,7 +104,7 @@ test('the log is told of every secret, and every setting that is one by its name
     ...{ HASURA_GRAPHQL_ADMIN_SECRET: 'a'.repeat(32), MUSTER_JWT_SECRET: 'j'.repeat(32) },
     ...{ MUSTER_FLEET_KEY: 'f'.repeat(32), ...authority },
   })
-  expect(secretsOf(config)).toEqual(
+  expect(secretsOf(config, {})).toEqual(
     expect.arrayContaining([
       ...['a', 'j', 'f', 'h', 'i'].map((letter) => letter.repeat(32)),
       ...['previous-secret', 'p@ss', 'passphrase-of-tests'],
