@@ -94,7 +94,6 @@ proveDefences('a machine is bound to one row of its launch, and a row to one mac
     without: [
       both(
         piece('redeem_launch_token', 'order by h.id for update;', 'order by h.id;'),
-        piece('redeem_launch_token', 'where t.id = token.id for no key update;', 'where t.id = token.id;'),
         piece('bind_launch', 'order by h.id for update;', 'order by h.id;'),
       ),
     ],

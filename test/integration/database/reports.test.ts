@@ -66,8 +66,7 @@ proveDefences('report_agents: what a manager says of its agents', [
     without: [
       piece('report_agents', 'or (is_full and not exists', 'or (false and not exists'),
       piece('report_agents', 'r.id = a.id and r.gone', 'false'),
-      piece('report_agents', 'where a.host_id = host.id\n    and', 'where'),
-      piece('report_agents', 'and a.host_id = host.id and r.status in', 'and r.status in'),
+      piece('report_agents', 'where a.host_id = host.id and', 'where'),
     ],
   },
   {

@@ -57,8 +57,8 @@ proveDefences('a certificate follows another', [
     without: [
       piece('revoke_certificate', `where revoke_certificate.reason <> 'superseded'`, 'where false'),
       piece('revoke_certificate', `where revoke_certificate.reason <> 'superseded'`),
-      piece('revoke_certificate', 'c.renews = l.serial', `c.renews = '${serialOf('c1')}'`),
-      piece('revoke_certificate', 'c.renews = l.serial', 'true'),
+      piece('revoke_certificate', 'c.renews = d.serial', `c.renews = '${serialOf('c1')}'`),
+      piece('revoke_certificate', 'c.renews = d.serial', 'true'),
       piece(
         'revoke_certificate',
         'backend.connected_serial = any (revoked)',

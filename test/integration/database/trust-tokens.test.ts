@@ -76,7 +76,6 @@ proveDefences('a token lets in as many as it was made for', [
     without: [
       both(
         piece('redeem_launch_token', 'order by h.id for update;', 'order by h.id;'),
-        piece('redeem_launch_token', 'where t.id = token.id for no key update;', 'where t.id = token.id;'),
         piece('bind_launch', 'order by h.id for update;', 'order by h.id;'),
       ),
     ],
