@@ -1,23 +1,20 @@
 /** What users, managers and people do to one backend at the same moment. */
-import pg from 'pg'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 
 import type { FleetDatabase } from '../../support/fleet-database.ts'
 import { fleetDatabase } from '../../support/fleet-database.ts'
 import { describeOnPostgres } from '../../support/fresh-database.ts'
 import { runs } from '../../support/thoroughness.ts'
-import { aPlan, blockedOrDone, both, call, claim, ids, piece, proveDefences, trigger } from './defence.ts'
+import { crowd } from './crowd.ts'
+import { blockedOrDone, both, call, claim, ids, piece, proveDefences, trigger } from './defence.ts'
 import {
   backend,
-  byHand,
   hosts,
   issue,
-  redeem,
   region,
   seedConnected,
-  seedLaunch,
+  seedFleet,
   serialOf,
-  sha256,
   terminate,
   warm,
 } from './trust-seed.ts'
@@ -121,107 +118,12 @@ proveDefences('claims against terminations', [
 
 describeOnPostgres('all of it at once', () => {
   let fleet: FleetDatabase
-  let connections: pg.Client[]
-  beforeEach(async () => {
-    connections = []
-    fleet = await fleetDatabase()
-  })
+  beforeEach(async () => (fleet = await fleetDatabase()))
   afterEach(() => fleet.close())
 
-  it('never deadlocks: everybody locks region, host, agents, backend, certificates in this order', async () => {
-    await seedLaunch(fleet, 3)
-    await fleet.sql(
-      `insert into fleet.actions (id, decision_id, region_id, kind) values ('local/demo:1.0', 'x', $1, 'launch')`,
-      [region],
-    )
-    const launched = ids('m', 3)
-    for (const machine of launched) await redeem(fleet, machine)
-    for (const id of ['h1', 'h2', 'h3']) await issue(fleet, id, id)
-    const byHands = await Promise.all([1, 2, 3].map(() => byHand(fleet, region)))
-    for (const id of byHands) await issue(fleet, id, id)
-    const all = [...byHands, 'h1', 'h2', 'h3']
-    const pick = <T>(from: readonly T[]): T => from[Math.floor(Math.random() * from.length)]!
-    const shuffled = () => all.toSorted(() => Math.random() - 0.5)
-    let made = 0
-    const anyHost = async (on: pg.Client) => {
-      const { rows } = await on.query<{ id: string }>(
-        `select id from fleet.hosts where status <> 'TERMINATED'`,
-      )
-      return pick([...rows, { id: 'none' }]).id
-    }
-    const connect = (on: pg.Client) => call(on, 'connect_backend', [serialOf(pick(all)), 'a', 2, 1])
-    const work: readonly ((on: pg.Client) => Promise<unknown>)[] = [
-      connect,
-      connect,
-      (on) => call(on, 'disconnect_backends', [pick([null, shuffled()]), 1]),
-      (on) =>
-        call(on, 'flush_backends', [
-          Object.fromEntries(shuffled().map((id) => [id, new Date().toISOString()])),
-          1,
-        ]),
-      (on) => call(on, 'terminate_backend', [pick(all), 'user', pick(['kill', 'drain']), 'anna']),
-      (on) => call(on, 'enable_backend', [pick(all), 'anna']),
-      (on) => call(on, 'revoke_certificate', [serialOf(`extra ${made - 1}`), 'user', 'anna']),
-      (on) => {
-        const id = pick(all)
-        const name = `extra ${(made += 1)}`
-        return call(on, 'store_certificate', [
-          id,
-          {
-            serial: serialOf(name),
-            spki_hash: sha256(name),
-            issuer: 'i',
-            pem: 'p',
-            not_before: '2020-01-01',
-            not_after: '2040-01-01',
-          },
-          null,
-          'anna',
-        ])
-      },
-      (on) =>
-        call(on, 'redeem_token', ['t1', sha256('t1'), sha256(`key ${pick([1, 2])}`), pick(launched), 'a', 1]),
-      (on) => call(on, 'update_backend', [pick(all), { address: pick(['', 'x.test']) }, 'anna']),
-      async (on) => call(on, 'end_host', [await anyHost(on), 1, 'gone']),
-      async (on) =>
-        call(on, 'report_agents', [
-          await anyHost(on),
-          [{ id: `a${(made += 1)}`, status: 'WAITING' }],
-          false,
-          1,
-        ]),
-      async (on) => {
-        const [row] = (await on.query<{ turn: number }>('select turn from fleet.regions')).rows
-        const update = {
-          id: await anyHost(on),
-          place: 0,
-          from: ['ACTIVE'],
-          to: 'DRAINING',
-          reason: 'idle',
-          idle: true,
-        }
-        const decisions = [{ place: 0, kind: 'drain', target: update.id, reason: 'idle' }]
-        await call(on, 'commit_turn', [region, row!.turn, 1, aPlan({ decisions, host_updates: [update] })])
-      },
-      (on) => claim(on, { user: pick(['u1', 'u2', 'u3']) }),
-      (on) => on.query(`select fleet.block_launches($1, 'x', 'x')`, [region]),
-      (on) => call(on, 'prune', [0, 1]),
-    ]
-    for (const _ of work) connections.push(await fleet.connect())
-    const end = Date.now() + runs(1_500, 10_000)
-    const failures: string[] = []
-    await Promise.all(
-      work.map(async (task, place) => {
-        while (Date.now() < end) {
-          await task(connections[place]!).catch((error: unknown) => {
-            // A host that ended between the look at it and its report is refused: no deadlock.
-            const code = error instanceof pg.DatabaseError ? error.code : undefined
-            if (code !== '23514') failures.push(`${place}: ${String(error)}`)
-          })
-        }
-      }),
-    )
-    expect(failures).toEqual([])
+  it('never deadlocks: everybody locks in the order that migration lock_order has', async () => {
+    await seedFleet(fleet, { max_agents_per_user: 2 })
+    expect(await crowd(fleet, Date.now() + runs(1_500, 10_000))).toEqual([])
     // Whoever is terminated serves nobody, and a host by hand is its backend's.
     const wrong = await fleet.sql(`select b.id from fleet.backends b join fleet.hosts h on h.id = b.host_id
       where (b.status = 'TERMINATED' and h.status not in ('TERMINATING', 'TERMINATED'))
