@@ -44,7 +44,6 @@ export const trustDocuments = {
 
 /** What is read of the rows that each of trust's functions gives (migration `trust_functions`). */
 export const trustFunctionColumns = {
-  store_launch_token: 'id',
   create_token: 'expires_at',
   redeem_token: columns.backends,
   store_certificate: columns.certificates,

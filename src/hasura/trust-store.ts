@@ -32,13 +32,7 @@ const isTooSoon = (error: unknown): boolean =>
 
 type Admission = Pick<
   TrustStore,
-  | 'readAllowed'
-  | 'readAllowedOf'
-  | 'readRevoked'
-  | 'storeLaunchToken'
-  | 'createToken'
-  | 'redeemToken'
-  | 'storeCertificate'
+  'readAllowed' | 'readAllowedOf' | 'readRevoked' | 'createToken' | 'redeemToken' | 'storeCertificate'
 >
 type Connections = Pick<
   TrustStore,
@@ -65,17 +59,6 @@ function createAdmission(client: HasuraClient): Admission {
       parse(someRevoked, await client.request(trustDocuments.revoked, now), 'fleet_certificates')
         .certificates,
 
-    storeLaunchToken: async (token, fence) => {
-      const args = {
-        launch_id: token.launchId,
-        token_id: token.id,
-        secret_hash: token.secretHash,
-        uses: token.uses,
-        lifetime_s: token.lifetimeS,
-        fence,
-      }
-      return (await callFunction(client, 'store_launch_token', args, id)).length > 0
-    },
     createToken: async (backendId, token, actor) => {
       const args = {
         backend_id: backendId,

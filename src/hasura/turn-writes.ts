@@ -87,11 +87,15 @@ export function createTurnWrites(client: HasuraClient, now: () => number): TurnW
       const sequence = now() % 2 ** 31
       await client.request(documents.insertLog, { line: { action_id: actionId, sequence, level, message } })
     },
-    beginCall: async (actionId, fence, offering, request) => {
+    beginCall: async (actionId, fence, offering, request, token) => {
+      const { id: tokenId, secretHash, uses, lifetimeS } = token
       const [row] = await callFunction(
         client,
         'begin_call',
-        { action_id: actionId, fence, offering, request },
+        {
+          ...{ action_id: actionId, fence, offering, request },
+          token: { id: tokenId, secret_hash: secretHash, uses, lifetime_s: lifetimeS },
+        },
         begunCallRow,
       )
       return row

@@ -43,7 +43,7 @@ export interface FleetStore {
   ): Promise<void>
   logAction(actionId: string, level: 'info' | 'warn' | 'error', message: string): Promise<void>
   /**
-   * Store a call before it is made; what was stored before wins. A status other than RUNNING: its hosts are not wanted
+   * Store a call, and the token of its machines, before it is made; what was stored before wins. A status other than RUNNING: its hosts are not wanted
    * any more, and nothing was ever sent. Undefined: the action has ended, or the lease is not ours.
    */
   beginCall(
@@ -51,6 +51,7 @@ export interface FleetStore {
     fence: number,
     offering: Offering,
     request: JsonObject,
+    token: LaunchToken,
   ): Promise<BegunCall | undefined>
   /** The call was surely not carried out. */
   settleCall(actionId: string, fence: number): Promise<void>
@@ -143,6 +144,16 @@ export interface LaunchOutcome {
 
 /** How many agents the smallest of a region's machines holds, or why that is not known. */
 export type Discovered = { readonly agents: number } | { readonly code: string; readonly message: string }
+
+/** What the machines of one call enrol with; the secret itself is never stored. */
+export interface LaunchToken {
+  readonly id: string
+  readonly secretHash: string
+  /** How many machines may enrol with it. */
+  readonly uses: number
+  /** Seconds from now; a repeat starts them anew. */
+  readonly lifetimeS: number
+}
 
 export interface BegunCall {
   readonly status: ActionStatus

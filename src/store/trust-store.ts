@@ -27,7 +27,6 @@ export interface TrustStore {
     readonly { readonly serial: string; readonly revokedAt: number; readonly reason: string }[]
   >
 
-  storeLaunchToken(token: LaunchToken, fence: number): Promise<boolean>
   createToken(
     backendId: string,
     token: NewToken,
@@ -91,12 +90,6 @@ export interface NewToken {
   /** SHA-256 of the secret, lower-case hex. */
   readonly secretHash: string
   readonly lifetimeS: number
-}
-
-export interface LaunchToken extends NewToken {
-  readonly launchId: string
-  /** Hosts of the launch. */
-  readonly uses: number
 }
 
 export interface Redemption {

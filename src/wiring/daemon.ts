@@ -114,7 +114,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
   })
 
   const reconciliation: Reconciliation = createReconciliation({
-    ...{ config, store, trustStore, trust, mirror, policies, handlerOf, wake, fence, clock, logger, fault },
+    ...{ config, store, trust, mirror, policies, handlerOf, wake, fence, clock, logger, fault },
     fleetId: () => fleetId,
     isCurrent: () => isCurrent,
   })

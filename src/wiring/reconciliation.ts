@@ -17,13 +17,11 @@ import { Sweep } from '../reconcile/sweep.ts'
 import { createTurnRunner } from '../reconcile/turn-runner.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import type { Mirror } from '../store/mirror.ts'
-import type { TrustStore } from '../store/trust-store.ts'
 import type { Trust } from './trust.ts'
 
 export interface ReconciliationOptions {
   readonly config: Config
   readonly store: FleetStore
-  readonly trustStore: TrustStore
   readonly trust: Trust
   readonly mirror: Mirror
   readonly policies: Policies
@@ -48,7 +46,7 @@ export interface Reconciliation {
 }
 
 export function createReconciliation(options: ReconciliationOptions): Reconciliation {
-  const { store, trustStore, trust, mirror, policies, handlerOf, fence, wake, clock, logger, fault } = options
+  const { store, trust, mirror, policies, handlerOf, fence, wake, clock, logger, fault } = options
   const { settings } = options.config
   const regionOf = (regionId: string): LaunchRegion | undefined => {
     const snapshot = mirror.snapshot(regionId)
@@ -71,7 +69,6 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     executors: {
       launch: createLaunchExecutor({
         store,
-        trust: trustStore,
         handlerOf,
         regionOf,
         now: () => clock.now(),

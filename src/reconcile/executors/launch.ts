@@ -11,7 +11,6 @@ import type { HostHandler, LaunchErrorCode, LaunchResult, ProviderRegion } from 
 import { LaunchError } from '../../model/host-handler.ts'
 import type { BlockedOffering } from '../../model/offering.ts'
 import type { BegunCall, FleetStore, LaunchOutcome } from '../../store/fleet-store.ts'
-import type { TrustStore } from '../../store/trust-store.ts'
 import type { ActionOf, AttemptResult } from '../action-queue.ts'
 import { chooseOffering } from './launch-offering.ts'
 import type { OfferingChoice } from './launch-offering.ts'
@@ -27,7 +26,6 @@ export interface LaunchDependencies {
   readonly regionOf: (regionId: string) => LaunchRegion | undefined
   readonly now: () => number
   readonly fence: () => number | undefined
-  readonly trust: Pick<TrustStore, 'storeLaunchToken'>
   readonly fleetId: () => string
   /** Of each root that the daemons' certificates may chain to. */
   readonly caPins: () => readonly string[]
@@ -92,20 +90,12 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
     const lease = fence()
     if (lease === undefined) return again('standby', 'the lease was lost meanwhile')
     const token = dependencies.tokenOf(launchId, attempt)
-    // Before the machines, which dial as soon as they run. A repeat stores nothing but a later end.
-    const isTokenStored = await dependencies.trust.storeLaunchToken(
-      {
-        launchId,
-        id: token.id,
-        secretHash: token.secretHash,
-        uses: action.params.count,
-        lifetimeS: tokenLifetimeS,
-      },
-      lease,
-    )
-    if (!isTokenStored) return again('standby', 'the lease was lost meanwhile')
-    fault('launch.after-token')
-    const begun = await store.beginCall(action.id, lease, call.offering, call.request)
+    const begun = await store.beginCall(action.id, lease, call.offering, call.request, {
+      id: token.id,
+      secretHash: token.secretHash,
+      uses: action.params.count,
+      lifetimeS: tokenLifetimeS,
+    })
     if (begun === undefined) return again('not-stored', 'it had ended, or the lease has')
     if (begun.status !== 'RUNNING') {
       forget(action)

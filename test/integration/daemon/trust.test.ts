@@ -41,7 +41,7 @@ describeOnPostgres('the right to connect', () => {
     expect(daemon.output).toContain('manager disconnected')
   })
 
-  const points = ['enrol.after-redeem', 'enrol.after-store', 'enrol.before-redeem', 'launch.after-token']
+  const points = ['enrol.after-redeem', 'enrol.after-store', 'enrol.before-redeem', 'launch.before-call']
   it.each(points.slice(0, runs(2, points.length)))(
     'a daemon killed at %s lets the same managers in afterwards',
     async (point) => {

@@ -198,8 +198,9 @@ describeOnPostgres('claims against drains, in random interleavings', () => {
       async (on) => {
         await on.query(`insert into fleet.actions (id, decision_id, region_id, kind) values ('L1~2', 'x', '${region}', 'launch')
           on conflict (id) do update set status = 'RUNNING'`)
+        const token = { id: 't1', secret_hash: 'a'.repeat(64), uses: 1, lifetime_s: 900 }
         const offering = { instanceType: 'small', zone: '', lifecycle: 'spot', agents: 2 }
-        await call(on, 'begin_call', ['L1~2', 1, offering, {}])
+        await call(on, 'begin_call', ['L1~2', 1, offering, {}, token])
         await call(on, 'refuse_call', ['L1~2', 1, 'quota-exceeded', 'full', 900, null])
       },
       async (on) => {

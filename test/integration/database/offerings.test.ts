@@ -1,7 +1,8 @@
 import { expect } from 'vitest'
 
 import type { FleetDatabase, Row } from '../../support/fleet-database.ts'
-import { call, ids, piece, proveDefences, refusalOf, refused, tally, trigger } from './defence.ts'
+import { sha256 } from './trust-seed.ts'
+import { both, call, ids, piece, proveDefences, refusalOf, refused, tally, trigger } from './defence.ts'
 
 const launch = 'local/demo:1.0'
 const spot = { instanceType: 'small', zone: 'a', lifecycle: 'spot', agents: 3 }
@@ -22,13 +23,16 @@ async function seed(fleet: FleetDatabase, columns: Row = {}): Promise<void> {
   await fleet.takeLease()
 }
 
+/** Of all the launch's calls here. */
+const token = { id: 't1', secret_hash: sha256('t1'), uses: 3, lifetime_s: 900 }
+
 const begin = (
   fleet: FleetDatabase,
   offering: object = spot,
   request: object = { n: 1 },
   id = launch,
   fence = 1,
-) => call(fleet.pool, 'begin_call', [id, fence, offering, request])
+) => call(fleet.pool, 'begin_call', [id, fence, offering, request, token])
 const refuse = (fleet: FleetDatabase, next: object | null = onDemand, blockS = 180, id = launch, fence = 1) =>
   call(fleet.pool, 'refuse_call', [id, fence, 'insufficient-capacity', 'none left', blockS, next])
 const finish = (fleet: FleetDatabase, result: object, id = launch) =>
@@ -40,6 +44,8 @@ const blocks = (fleet: FleetDatabase) =>
     `select instance_type, lifecycle, code, round(extract(epoch from until - now()))::integer as seconds
       from fleet.blocked_offerings order by id`,
   )
+
+const withoutLease = (name: string) => piece(name, `fleet.lease_is_held(${name}.fence)`, 'true')
 
 proveDefences('a call of a launch is stored before it is made', [
   {
@@ -59,6 +65,26 @@ proveDefences('a call of a launch is stored before it is made', [
       piece('begin_call', 'coalesce(a.request, begin_call.request)', 'begin_call.request'),
       piece('begin_call', 'is_repeat = a.is_repeat or a.is_calling', 'is_repeat = a.is_repeat'),
       piece('begin_call', 'capacity = coalesce(region.agents_per_host, ', 'capacity = coalesce('),
+    ],
+  },
+  {
+    holds: "the token of its machines is stored with it; none is made under another launch's token",
+    check: async (fleet) => {
+      await seed(fleet)
+      await begin(fleet)
+      expect(await fleet.sql('select id, launch_id, uses from fleet.enrolment_tokens')).toEqual([
+        { id: 't1', launch_id: launch, uses: 3 },
+      ])
+      await fleet.sql(`update fleet.enrolment_tokens set launch_id = 'another'`)
+      expect(await begin(fleet)).toEqual([])
+    },
+    without: [
+      piece('begin_call', 'fleet.store_launch_token(', 'concat('),
+      piece(
+        'begin_call',
+        'if not found then\n    return;\n  end if;\n  if action.request',
+        'if action.request',
+      ),
     ],
   },
   {
@@ -114,9 +140,10 @@ proveDefences('a call of a launch is stored before it is made', [
       expect(await refuse(fleet, null, 180, launch, 7)).toEqual([])
       expect(await call(fleet.pool, 'store_discovery', ['local/demo', 7, 5, null, null])).toEqual([])
     },
-    without: ['begin_call', 'settle_call', 'refuse_call', 'store_discovery'].map((name) =>
-      piece(name, `fleet.lease_is_held(${name}.fence)`, 'true'),
-    ),
+    without: [
+      both(withoutLease('begin_call'), withoutLease('store_launch_token')),
+      ...['settle_call', 'refuse_call', 'store_discovery'].map(withoutLease),
+    ],
   },
 ])
 

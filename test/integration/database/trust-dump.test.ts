@@ -61,11 +61,13 @@ describeOnPostgres('a dump of the database', () => {
     try {
       const client = createHasuraClient({ url: fleet.endpoint.url, adminSecret })
       const store = createHasuraTrustStore(client)
-      const { fence } = (await createHasuraStore(client, Date.now).takeLease('daemon-1', 3600))!
+      const launches = createHasuraStore(client, Date.now)
+      const { fence } = (await launches.takeLease('daemon-1', 3600))!
       await client.request(`mutation {
         insert_fleet_regions_one(object: {id: "local/demo", provider: "local"}) { id }
         insert_fleet_images_one(object: {id: "i", region_id: "local/demo", image_id: "v1", version: "v1", status: "ACTIVE"}) { id }
         insert_fleet_hosts_one(object: {id: "h1", region_id: "local/demo", provider: "local", launch_id: "L1", image_id: "i"}) { id }
+        insert_fleet_actions_one(object: {id: "L1", decision_id: "L1", region_id: "local/demo", kind: "launch"}) { id }
       }`)
       const authority = await anAuthority()
       const clock = { now: () => Date.now() }
@@ -88,7 +90,8 @@ describeOnPostgres('a dump of the database', () => {
       // A launch, whose manager enrols and renews.
       const ofLaunch = launchToken(fleetKey, 'L1', 1)
       const { id, secretHash } = parseToken(ofLaunch)!
-      await store.storeLaunchToken({ id, secretHash, lifetimeS: 900, launchId: 'L1', uses: 1 }, fence)
+      const offering = { instanceType: 'small', zone: '', lifecycle: 'on-demand', agents: 2 } as const
+      await launches.beginCall('L1', fence, offering, {}, { id, secretHash, lifetimeS: 900, uses: 1 })
       const keys = [keyPairAndCsr(), keyPairAndCsr(), keyPairAndCsr()] as const
       const asked = { token: ofLaunch, cloudId: 'm1', address: '10.0.0.1', csr: keys[0].csrPem }
       const enrolled = await enrol(options, asked)

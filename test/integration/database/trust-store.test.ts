@@ -7,6 +7,7 @@ import { createHasuraClient } from '../../../src/hasura/client.ts'
 import { createHasuraStore } from '../../../src/hasura/hasura-store.ts'
 import { createHasuraTrustStore } from '../../../src/hasura/trust-store.ts'
 import { MusterError } from '../../../src/model/errors.ts'
+import type { FleetStore, LaunchToken } from '../../../src/store/fleet-store.ts'
 import type { NewCertificate, TrustStore } from '../../../src/store/trust-store.ts'
 import type { AnEndpoint } from '../../support/an-endpoint.ts'
 import { adminSecret, anEndpoint, databaseKinds } from '../../support/an-endpoint.ts'
@@ -30,6 +31,7 @@ const aCertificate = (changes: Partial<NewCertificate> = {}): NewCertificate => 
 describe.each(databaseKinds)('the trust store on %s', (kind) => {
   let fleet: AnEndpoint
   let store: TrustStore
+  let launches: FleetStore
   let fence: number
   const region = 'static/here'
   const sent = { name: 'b', description: '', address: '', regionId: null }
@@ -42,7 +44,8 @@ describe.each(databaseKinds)('the trust store on %s', (kind) => {
     fleet = await anEndpoint(kind, { projectDir })
     const client = createHasuraClient({ url: fleet.endpoint.url, adminSecret })
     store = createHasuraTrustStore(client)
-    fence = (await createHasuraStore(client, Date.now).takeLease('daemon-1', 3600))!.fence
+    launches = createHasuraStore(client, Date.now)
+    fence = (await launches.takeLease('daemon-1', 3600))!.fence
     await client.request(`mutation {
       insert_fleet_regions_one(object: {id: "${region}", provider: "static"}) { id }
       insert_fleet_images_one(object: {id: "i", region_id: "${region}", image_id: "v1", version: "v1", status: "ACTIVE"}) { id }
@@ -168,13 +171,23 @@ describe.each(databaseKinds)('the trust store on %s', (kind) => {
   })
 
   it('leads a launched backend from its token to its end', async () => {
-    const token = { id: 'of a launch', secretHash: hash(), lifetimeS: 900, launchId: 'L1', uses: 1 }
+    const token = { id: 'of a launch', secretHash: hash(), lifetimeS: 900, uses: 1 }
     await fleet.ask(`mutation { insert_fleet_hosts_one(object: {id: "h1", region_id: "${region}", provider: "static",
-      launch_id: "L1", image_id: "i"}) { id } }`)
-    expect(await store.storeLaunchToken(token, fence + 1)).toBe(false)
-    expect(await store.storeLaunchToken(token, fence)).toBe(true)
-    expect(await store.storeLaunchToken({ ...token, lifetimeS: 1800 }, fence)).toBe(true)
-    expect(await store.storeLaunchToken({ ...token, launchId: 'L2' }, fence)).toBe(false)
+      launch_id: "L1", image_id: "i"}) { id }
+      ${['L1', 'L2']
+        .map(
+          (id) => `${id}: insert_fleet_actions_one(object: {id: "${id}", decision_id: "${id}", kind: "launch",
+        region_id: "${region}", is_calling: true}) { id }`,
+        )
+        .join()} }`)
+    const offering = { instanceType: 'small', zone: 'a', lifecycle: 'spot', agents: 2 } as const
+    const begin = (launchId: string, given: LaunchToken, asked = fence) =>
+      launches.beginCall(launchId, asked, offering, { n: 1 }, given)
+    const begun = { status: 'RUNNING', offering, request: { n: 1 }, isRepeat: true }
+    expect(await begin('L1', token, fence + 1)).toBeUndefined()
+    expect(await begin('L1', token)).toEqual(begun)
+    expect(await begin('L1', { ...token, lifetimeS: 1800 })).toEqual(begun)
+    expect(await begin('L2', token)).toBeUndefined()
     const redemption = {
       tokenId: token.id,
       secretHash: token.secretHash,

@@ -7,7 +7,7 @@ import type { BlockedOffering, Offering } from '../../../../src/model/offering.t
 import type { ActionOf } from '../../../../src/reconcile/action-queue.ts'
 import type { LaunchDependencies } from '../../../../src/reconcile/executors/launch.ts'
 import { createLaunchExecutor } from '../../../../src/reconcile/executors/launch.ts'
-import type { LaunchOutcome, Refusal } from '../../../../src/store/fleet-store.ts'
+import type { LaunchOutcome, LaunchToken, Refusal } from '../../../../src/store/fleet-store.ts'
 import { now } from '../../../support/factories.ts'
 import { patient } from '../../../support/small-fleet.ts'
 
@@ -38,6 +38,7 @@ const blockOf = (offering: Offering, until = now + 1): BlockedOffering => ({
 /** What was done, in order. */
 let order: string[]
 let sent: LaunchSpec[]
+let tokens: LaunchToken[]
 let finished: LaunchOutcome[]
 let refused: Refusal[]
 /** What the provider answers, the last one again and again. */
@@ -68,6 +69,7 @@ const choosy: HostHandler = {
 beforeEach(() => {
   order = []
   sent = []
+  tokens = []
   finished = []
   refused = []
   answers = [['machine-1']]
@@ -79,8 +81,9 @@ beforeEach(() => {
 function anExecutor(changes: Partial<LaunchDependencies> = {}) {
   return createLaunchExecutor({
     store: {
-      beginCall: async (_id, _fence, offering, request) => {
+      beginCall: async (_id, _fence, offering, request, token) => {
         order.push('store call')
+        tokens.push(token)
         isRepeat ||= isCalling
         isCalling = true
         return { status: 'RUNNING', offering, request, isRepeat }
@@ -109,12 +112,6 @@ function anExecutor(changes: Partial<LaunchDependencies> = {}) {
     now: () => now,
     fence: () => 7,
     fleetId: () => 'fleet',
-    trust: {
-      storeLaunchToken: async () => {
-        order.push('store token')
-        return true
-      },
-    },
     caPins: () => ['sha256/pin'],
     tokenOf: (id, attempt) => ({ text: `token ${id} ${attempt}`, id: 'token-id', secretHash: 'hash' }),
     blockS: { capacity: 180, quota: 900 },
@@ -127,7 +124,8 @@ const capacity = new LaunchError('insufficient-capacity', 'none left')
 describe('a call', () => {
   it('is stored, and its token, before the provider is asked', async () => {
     expect(await anExecutor()(aLaunch, patient)).toMatchObject({ outcome: 'done' })
-    expect(order).toEqual(['store token', 'store call', 'call'])
+    expect(order).toEqual(['store call', 'call'])
+    expect(tokens).toEqual([{ id: 'token-id', secretHash: 'hash', uses: 1, lifetimeS: 900 }])
     expect(sent[0]).toMatchObject({
       enrolmentToken: `token ${aLaunch.id} 1`,
       caPins: ['sha256/pin'],
@@ -135,11 +133,10 @@ describe('a call', () => {
     })
   })
 
-  it('asks nobody once the lease is lost, or the token is not stored', async () => {
-    const trust = { storeLaunchToken: async () => false }
-    for (const changes of [{ fence: () => undefined }, { trust }]) {
-      expect(await anExecutor(changes)(aLaunch, patient)).toMatchObject({ code: 'standby' })
-    }
+  it('asks nobody once the lease is lost, or the call is not stored', async () => {
+    const { store } = storeThat({ beginCall: async () => undefined })
+    expect(await anExecutor({ store })(aLaunch, patient)).toMatchObject({ code: 'not-stored' })
+    expect(await anExecutor({ fence: () => undefined })(aLaunch, patient)).toMatchObject({ code: 'standby' })
     expect(sent).toHaveLength(0)
   })
 

@@ -95,11 +95,12 @@ begin
   update fleet.hosts h set status = 'TERMINATED' where h.launch_id = end_launch.launch_id and h.cloud_id is null and h.status = 'TERMINATING';
 end $$;
 
--- Store one call of a launch before it is made: the offering and the request that stand there already win. Its rows
--- learn what they will be. Gives the action: RUNNING, the call may be made, and is_repeat says whether it may have been
+-- Store one call of a launch, and the token that its machines enrol with ({id, secret_hash, uses, lifetime_s}), before
+-- the call is made: the offering and the request that stand there already win, and the token lives from now. The
+-- launch's rows learn what they will be. Gives the action: RUNNING, the call may be made, and is_repeat says whether it may have been
 -- made before; CANCELLED, nobody wants its hosts any more, and nothing was ever sent. No row: it had ended, or the lease
 -- is not ours.
-create or replace function fleet.begin_call(action_id text, fence integer, offering jsonb, request jsonb)
+create or replace function fleet.begin_call(action_id text, fence integer, offering jsonb, request jsonb, token jsonb)
 returns setof fleet.actions language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -119,6 +120,12 @@ begin
     perform fleet.end_launch(action.launch_id, '[]', null);
     return query update fleet.actions a set status = 'CANCELLED', error = 'its hosts are not wanted any more',
       next_attempt_at = null, finished_at = now(), updated_at = now() where a.id = action.id returning a.*;
+    return;
+  end if;
+  -- Machines dial as soon as they run. A token of that name that is another's: no call.
+  perform 1 from fleet.store_launch_token(action.launch_id, token ->> 'id', token ->> 'secret_hash',
+    (token ->> 'uses')::integer, (token ->> 'lifetime_s')::integer, begin_call.fence);
+  if not found then
     return;
   end if;
   if action.request is null then
