@@ -1,6 +1,8 @@
 import type { Capacity } from '../../src/model/capacity.ts'
 import type { DrainDecision } from '../../src/model/decision.ts'
+import { exchangedHosts } from '../../src/model/leaving.ts'
 import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
+import { neededAgents } from './needed.ts'
 import type { DefaultOptions } from './options.ts'
 import { firstInOrder } from './selection.ts'
 
@@ -8,7 +10,7 @@ import { firstInOrder } from './selection.ts'
 const mostDrains = 400
 
 /**
- * Which empty hosts may go; never one that is protected. Nothing goes while the region is not enabled (its hosts are
+ * Which empty hosts may go; never one that is protected, or exchanged for another machine. Nothing goes while the region is not enabled (its hosts are
  * kept) or has no ACTIVE image (whose hosts would be kept is unknown).
  */
 export function planDrains(
@@ -21,14 +23,15 @@ export function planDrains(
   if (!region.enabled || activeImage === undefined) return []
   const current: HostView[] = []
   const old: HostView[] = []
+  const exchanged = exchangedHosts(snapshot)
   let ready = 0
   for (const host of snapshot.hosts) {
     if (host.status === 'ACTIVE' && host.imageId === activeImage.id) ready += 1
-    if (!isEmpty(host, snapshot.now, options)) continue
+    if (!isEmpty(host, snapshot.now, options) || exchanged.has(host.id)) continue
     if (host.imageId === activeImage.id) current.push(host)
     else old.push(host)
   }
-  const isReady = capacity.free >= region.targetFreeAgents + snapshot.waitingUsers && ready >= region.minHosts
+  const isReady = capacity.free >= neededAgents(snapshot, capacity) && ready >= region.minHosts
   return [
     ...(isReady ? drainReplaced(old) : makeRoom(old, snapshot, withoutRoom)),
     ...drainSpare(current, snapshot, capacity, ready - region.minHosts),
@@ -64,11 +67,11 @@ function makeRoom(
  */
 function drainSpare(
   hosts: readonly HostView[],
-  { region, waitingUsers }: RegionSnapshot,
+  snapshot: RegionSnapshot,
   capacity: Capacity,
   removable: number,
 ): readonly DrainDecision[] {
-  const needed = region.targetFreeAgents + waitingUsers
+  const needed = neededAgents(snapshot, capacity)
   const drains: DrainDecision[] = []
   let { free } = capacity
   for (const host of firstInOrder(hosts, Math.min(mostDrains, removable), bySeats)) {

@@ -1,7 +1,9 @@
 import type { Capacity } from '../../src/model/capacity.ts'
 import { launchObstacle } from '../../src/model/capacity.ts'
 import type { AlgorithmDecision } from '../../src/model/decision.ts'
+import { launchRoom } from '../../src/model/leaving.ts'
 import type { RegionSnapshot } from '../../src/model/snapshot.ts'
+import { neededAgents } from './needed.ts'
 
 export interface Launches {
   readonly decisions: readonly AlgorithmDecision[]
@@ -26,7 +28,7 @@ export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Laun
     }
   }
 
-  const count = Math.min(wanted.count, Math.max(0, region.maxHosts - snapshot.hosts.length))
+  const count = Math.min(wanted.count, launchRoom(snapshot))
   const decisions: AlgorithmDecision[] = []
   if (count > 0) decisions.push({ kind: 'launch', count, imageId: activeImage.id, reason: wanted.reason })
   if (count < wanted.count) {
@@ -38,10 +40,13 @@ export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Laun
 
 /** A host that is launched for the buffer counts for `minHosts` too. */
 function wantedHosts(
-  { region, waitingUsers }: RegionSnapshot,
-  { free, coming, serving }: Capacity,
+  snapshot: RegionSnapshot,
+  capacity: Capacity,
 ): { readonly count: number; readonly reason: string; readonly what: string } {
-  const shortfall = region.targetFreeAgents + waitingUsers - free - coming
+  const { region, waitingUsers } = snapshot
+  const { free, coming, displaced, serving } = capacity
+  const needed = neededAgents(snapshot, capacity)
+  const shortfall = needed - free - coming
   const forBuffer = Math.max(0, Math.ceil(shortfall / region.agentsPerHost))
   const forMinimum = Math.max(0, region.minHosts - serving)
   if (forMinimum > forBuffer) {
@@ -50,9 +55,13 @@ function wantedHosts(
       hostsOf(forMinimum, region.agentsPerHost)
     return { count: forMinimum, reason, what: `min_hosts ${region.minHosts} lacks hosts` }
   }
-  const queue = waitingUsers === 0 ? '' : ` (${waitingUsers} of them for users who wait)`
+  const whom = [
+    ...(waitingUsers === 0 ? [] : [`${waitingUsers} of them for users who wait`]),
+    ...(displaced === 0 ? [] : [`${displaced} for users whose machine its provider ends`]),
+  ]
+  const queue = whom.length === 0 ? '' : ` (${whom.join(', ')})`
   const reason =
-    `${numbered(region.targetFreeAgents + waitingUsers, 'agent is', 'agents are')} to be free${queue}, ` +
+    `${numbered(needed, 'agent is', 'agents are')} to be free${queue}, ` +
     `${free} ${isOrAre(free)} and ${coming} ${isOrAre(coming)} coming: ` +
     hostsOf(forBuffer, region.agentsPerHost)
   const what = `the buffer of ${numbered(region.targetFreeAgents, 'free agent', 'free agents')} lacks hosts`

@@ -2,6 +2,7 @@
 import { countCapacity, launchObstacle } from '../../src/model/capacity.ts'
 import type { DrainDecision } from '../../src/model/decision.ts'
 import { isTick } from '../../src/model/event.ts'
+import { exchangedHosts, launchRoom } from '../../src/model/leaving.ts'
 import type { ScalingAlgorithm } from '../../src/model/scaling-algorithm.ts'
 import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
 import type { FixedOptions } from './options.ts'
@@ -11,13 +12,13 @@ export const algorithm: ScalingAlgorithm<FixedOptions> = {
   name: 'fixed',
   options: fixedOptions,
   plan(snapshot, event, options) {
-    const { region, activeImage, hosts } = snapshot
+    const { region, activeImage } = snapshot
     const wanted = Math.min(Math.max(options.hosts, region.minHosts), region.maxHosts)
     const { serving } = countCapacity(snapshot)
     const reason = `${wanted} hosts are to serve, ${serving} do`
     if (serving >= wanted) return isTick(event) ? drainEmpty(snapshot, wanted, reason) : []
     const obstacle = launchObstacle(snapshot)
-    const count = Math.min(wanted - serving, region.maxHosts - hosts.length)
+    const count = Math.min(wanted - serving, launchRoom(snapshot))
     if (obstacle !== undefined || activeImage === undefined || count <= 0) {
       const why = obstacle ?? `max_hosts is ${region.maxHosts}`
       return [{ kind: 'refuse', target: null, reason: `${reason}, but ${why}` }]
@@ -33,13 +34,12 @@ function drainEmpty(snapshot: RegionSnapshot, wanted: number, reason: string): r
   const active = hosts.filter((host) => host.status === 'ACTIVE')
   const current = active.filter((host) => host.imageId === activeImage.id)
   const old = active.filter((host) => host.imageId !== activeImage.id)
+  const exchanged = exchangedHosts(snapshot)
+  const mayGo = (host: HostView): boolean =>
+    host.liveAgents === 0 && !host.protected && !exchanged.has(host.id)
   const surplus = countCapacity(snapshot).serving - wanted
   return [
     ...(current.length >= wanted ? old.filter(mayGo) : []),
     ...current.filter(mayGo).slice(0, surplus),
   ].map((host) => ({ kind: 'drain', hostId: host.id, reason }))
-}
-
-function mayGo(host: HostView): boolean {
-  return host.liveAgents === 0 && !host.protected
 }

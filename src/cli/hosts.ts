@@ -13,6 +13,9 @@ interface HostLine {
   readonly live: number
   readonly address: string | null
   readonly reason: string | null
+  readonly ends_at: string | null
+  readonly rebalance_advised_at: string | null
+  readonly replaces: string | null
 }
 
 /** Print the hosts, once or each second. */
@@ -39,7 +42,7 @@ export async function drain(host: string): Promise<void> {
 
 function hostTable(lines: readonly HostLine[]): string {
   return table(
-    ['HOST', 'REGION', 'STATUS', 'VERSION', 'SEATS', 'FREE', 'LIVE', 'ADDRESS', 'REASON'],
+    ['HOST', 'REGION', 'STATUS', 'VERSION', 'SEATS', 'FREE', 'LIVE', 'ADDRESS', 'NOTICE', 'REASON'],
     lines.map((host) => [
       host.id,
       host.region,
@@ -49,7 +52,15 @@ function hostTable(lines: readonly HostLine[]): string {
       String(host.free),
       String(host.live),
       host.address ?? '-',
+      noticeOf(host),
       host.reason ?? '',
     ]),
   )
+}
+
+/** What its provider has said of it, or whom it replaces for that. */
+function noticeOf({ ends_at, rebalance_advised_at, replaces }: HostLine): string {
+  if (ends_at !== null) return `ends ${ends_at}`
+  if (rebalance_advised_at !== null) return 'to be left'
+  return replaces === null ? '-' : `for ${replaces}`
 }

@@ -53,7 +53,7 @@ export const documents = {
   }`,
   sessions: `query ($user: String!, $live: [String!]!) {
     agents: fleet_agents(where: {user_id: {_eq: $user}, status: {_in: $live}}, order_by: {id: asc}) {
-      id host_id region_id session_id port status host { address }
+      id host_id region_id session_id port status host { address interruption_at }
     }
   }`,
 
@@ -104,6 +104,7 @@ const functionColumns = {
   prune: 'id',
   register_host: columns.hosts,
   report_agents: columns.agents,
+  report_interruption: columns.hosts,
   flush_heartbeats: 'id',
   claim_agent: columns.assignments,
   give_up_agent: 'id',

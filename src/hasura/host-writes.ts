@@ -7,7 +7,7 @@ import { callFunction, timeText } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
 import { agentRow, hostRow } from './rows.ts'
 
-type HostWrites = Pick<FleetStore, 'registerHost' | 'reportAgents' | 'flushHeartbeats'>
+type HostWrites = Pick<FleetStore, 'registerHost' | 'reportAgents' | 'reportInterruption' | 'flushHeartbeats'>
 
 const id = z.object({ id: z.string() })
 
@@ -25,6 +25,10 @@ export function createHostWrites(client: HasuraClient): HostWrites {
         if (error instanceof MusterError && error.code === 'database-refused') return undefined
         throw error
       }
+    },
+    reportInterruption: async (hostId, { kind, at, action }, fence) => {
+      const args = { host_id: hostId, kind, at: timeText(at), action, fence }
+      return (await callFunction(client, 'report_interruption', args, hostRow))[0]
     },
     flushHeartbeats: async (beats, fence) => {
       if (beats.size === 0) return

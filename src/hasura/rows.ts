@@ -37,7 +37,7 @@ export const columns = {
     launch_error_code launch_error revision`,
   images: 'id region_id image_id version status revision',
   hosts: `id region_id provider cloud_id launch_id image_id version instance_type zone lifecycle address capacity status status_before
-    status_since protected reason heartbeat_at created_at revision`,
+    status_since protected reason heartbeat_at interruption_at rebalance_advised_at replaces created_at revision`,
   agents: 'id host_id region_id app status user_id user_slot session_id port status_since revision',
   assignments: `id user_id idempotency_key region_id image_id host_id agent_id address port session_id outcome
     requested_at assigned_at ended_at`,
@@ -158,6 +158,9 @@ export const hostRow = z
     protected: z.boolean(),
     reason: z.string().nullable(),
     heartbeat_at: time.nullable(),
+    interruption_at: time.nullable(),
+    rebalance_advised_at: time.nullable(),
+    replaces: z.string().nullable(),
     created_at: time,
     revision: z.number(),
   })
@@ -180,6 +183,9 @@ export const hostRow = z
     protected: row.protected,
     reason: row.reason,
     heartbeatAt: row.heartbeat_at,
+    interruptionAt: row.interruption_at,
+    rebalanceAdvisedAt: row.rebalance_advised_at,
+    replaces: row.replaces,
     createdAt: row.created_at,
     revision: row.revision,
   }))

@@ -7,7 +7,7 @@ import type { FleetStore } from '../store/fleet-store.ts'
 import { callFunction, parse, timeText } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
 import { documents } from './documents.ts'
-import { agentRow, assignmentRow } from './rows.ts'
+import { agentRow, assignmentRow, time } from './rows.ts'
 
 type SessionWrites = Pick<
   FleetStore,
@@ -21,7 +21,7 @@ const sessionRow = z.object({
   session_id: z.string(),
   port: z.number().nullable(),
   status: z.string(),
-  host: z.object({ address: z.string().nullable() }),
+  host: z.object({ address: z.string().nullable(), interruption_at: time.nullable() }),
 })
 
 const someSessions = z.object({ agents: z.array(sessionRow) })
@@ -76,6 +76,7 @@ export function createSessionWrites(client: HasuraClient, now: () => number): Se
         address: agent.host.address,
         port: agent.port,
         status: agent.status,
+        endsAt: agent.host.interruption_at,
       }))
     },
     releaseSession: async (user, session) => {

@@ -1,5 +1,7 @@
-import type { Host, HostStatus } from './host.ts'
+import type { HostStatus } from './host.ts'
+import { idleStandIns } from './leaving.ts'
 import type { Region } from './region.ts'
+import { isServing } from './serving.ts'
 import type { RegionSnapshot } from './snapshot.ts'
 
 /**
@@ -12,24 +14,16 @@ export interface Capacity {
   /**
    * Agents on their way: seats of the ACTIVE image's LAUNCHING, PRE_CONNECTION and ACTIVE hosts that are neither free
    * nor live. The seat of a DYING agent comes back, since its manager restarts it (and lowers `capacity` when it cannot).
+   * A stand-in that is on its way brings none while the host that it is to replace serves.
    */
   readonly coming: number
   /** Agents that serve a user, on any host. */
   readonly live: number
-  /** Hosts that count for `minHosts`; see `isServing`. */
+  /** Those of them whose host its provider ends: their users will want others. */
+  readonly displaced: number
+  /** Hosts that count for `minHosts` (see `isServing`), a host and its stand-in as one. */
   readonly serving: number
   readonly hosts: Readonly<Record<HostStatus, number>>
-}
-
-/**
- * Whether a host counts for `minHosts`: LAUNCHING, PRE_CONNECTION or ACTIVE, and of the ACTIVE image. A host of an
- * older image gets no new users, so it can hold up no minimum; were it counted, a swap of images would leave it standing
- * for ever. While no image is ACTIVE, hosts of every image count, so that nothing is taken down between two images.
- */
-export function isServing(host: Pick<Host, 'status' | 'imageId'>, snapshot: RegionSnapshot): boolean {
-  if (host.status !== 'ACTIVE' && host.status !== 'PRE_CONNECTION' && host.status !== 'LAUNCHING')
-    return false
-  return snapshot.activeImage === undefined || host.imageId === snapshot.activeImage.id
 }
 
 export function countCapacity(snapshot: RegionSnapshot): Capacity {
@@ -46,11 +40,14 @@ export function countCapacity(snapshot: RegionSnapshot): Capacity {
   let free = 0
   let coming = 0
   let live = 0
+  let displaced = 0
   let serving = 0
+  const idle = idleStandIns(snapshot)
   for (const host of snapshot.hosts) {
     hosts[host.status] += 1
     live += host.liveAgents
-    if (!isServing(host, snapshot)) continue
+    if (host.interruptionAt !== null) displaced += host.liveAgents
+    if (!isServing(host, snapshot) || idle.has(host.id)) continue
     serving += 1
     if (host.imageId !== imageId) continue
     // Agents of a host that is not ACTIVE yet can be WAITING already, but nobody can have them.
@@ -58,7 +55,7 @@ export function countCapacity(snapshot: RegionSnapshot): Capacity {
     free += freeHere
     coming += Math.max(0, host.capacity - freeHere - host.liveAgents)
   }
-  return { free, coming, live, serving, hosts }
+  return { free, coming, live, displaced, serving, hosts }
 }
 
 /** A provider's message can be a page; what is said of it must fit a reason. */

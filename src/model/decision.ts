@@ -1,6 +1,6 @@
 /**
  * Decisions are plain JSON, each with a reason in words, and are stored before they are carried out.
- * The first four kinds are an algorithm's; the others come from upkeep and the sweep, in the same turn.
+ * Algorithms launch, drain, terminate and refuse; the other kinds come from upkeep and the sweep, in the same turn.
  */
 export interface LaunchDecision {
   readonly kind: 'launch'
@@ -14,6 +14,8 @@ export interface DrainDecision {
   readonly kind: 'drain'
   readonly hostId: string
   readonly reason: string
+  /** Not an algorithm's to say: sessions may be on it, and stay until they end. */
+  readonly withSessions?: true
 }
 export interface TerminateDecision {
   readonly kind: 'terminate'
@@ -21,6 +23,8 @@ export interface TerminateDecision {
   readonly reason: string
   /** Set when the termination shows that a launch came to nothing: the next one is held back. */
   readonly launchFailed?: string
+  /** Not an algorithm's to say: its provider ends the machine, whoever is on it. */
+  readonly involuntary?: true
 }
 /** Something was wanted and cannot be done. One that repeats unchanged is one row with a count. */
 export interface RefuseDecision {
@@ -31,6 +35,13 @@ export interface RefuseDecision {
 /** A host past a deadline that must not be forced: said, not acted upon. */
 export interface ReportDecision {
   readonly kind: 'report'
+  readonly hostId: string
+  readonly reason: string
+}
+/** One host more, since the provider advised to leave this one's machine. */
+export interface ReplaceDecision {
+  readonly kind: 'replace'
+  /** Whom it is to replace. */
   readonly hostId: string
   readonly reason: string
 }
@@ -63,6 +74,9 @@ export interface ClearOrphanDecision {
 export type AlgorithmDecision = LaunchDecision | DrainDecision | TerminateDecision | RefuseDecision
 export type UpkeepDecision =
   | TerminateDecision
+  | DrainDecision
+  | ReplaceDecision
+  | RefuseDecision
   | ReportDecision
   | SuspectDecision
   | EndAgentDecision

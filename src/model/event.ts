@@ -5,7 +5,7 @@ export type Cause =
   | { readonly kind: 'resync'; readonly why: 'start' | 'timer' | 'gap' | 'reconnect' | 'commit-refused' }
   | { readonly kind: 'deadline' }
   | { readonly kind: 'assign'; readonly outcome: string }
-  | { readonly kind: 'manager'; readonly what: 'connected' | 'disconnected' | 'drained' }
+  | { readonly kind: 'manager'; readonly what: 'connected' | 'disconnected' | 'drained' | 'interrupted' }
   | { readonly kind: 'sweep' }
   | { readonly kind: 'api'; readonly what: string }
 

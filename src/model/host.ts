@@ -70,6 +70,12 @@ export interface Host {
   readonly protected: boolean
   readonly reason: string | null
   readonly heartbeatAt: number | null
+  /** When its provider ends the machine, as its manager was told; such a host is DRAINING or further. */
+  readonly interruptionAt: number | null
+  /** When its provider advised to leave the machine. */
+  readonly rebalanceAdvisedAt: number | null
+  /** The host that it was launched to replace, as its provider advised. */
+  readonly replaces: string | null
   readonly createdAt: number
   readonly revision: number
 }

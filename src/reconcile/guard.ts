@@ -3,8 +3,10 @@
  * untrusted JSON: whatever it holds, the guard gives well-formed decisions that keep the region's bounds, and a refusal
  * in words for all else. It never throws. `fleet.commit_turn` holds the bounds once more against the rows of its moment.
  */
-import { countCapacity, isServing, launchObstacle } from '../model/capacity.ts'
+import { countCapacity, launchObstacle } from '../model/capacity.ts'
 import type { AlgorithmDecision, RefuseDecision } from '../model/decision.ts'
+import { exchangedHosts, launchRoom } from '../model/leaving.ts'
+import { isServing } from '../model/serving.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 import { findHosts } from './host-lookup.ts'
 import { parsePlan } from './plan-parsing.ts'
@@ -14,7 +16,9 @@ interface Room {
   readonly hosts: ReadonlyMap<string, HostView>
   /** Hosts that this turn has decided already. */
   readonly decided: Set<string>
-  /** How many hosts may still be launched under maxHosts. */
+  /** A host and its stand-in, until the exchange is done. */
+  readonly exchanged: ReadonlySet<string>
+  /** How many hosts may still be launched under maxHosts, and beside those that their provider takes. */
   launches: number
   /** How many serving hosts may still be taken away above minHosts. */
   removals: number
@@ -37,7 +41,8 @@ export function guard(
     snapshot,
     hosts: findHosts(snapshot, new Set(named)),
     decided: new Set(settled),
-    launches: snapshot.region.maxHosts - snapshot.hosts.length,
+    exchanged: exchangedHosts(snapshot),
+    launches: launchRoom(snapshot),
     removals: capacity.serving - snapshot.region.minHosts,
   }
   return decisions.map((decision) => {
@@ -81,6 +86,9 @@ function guardRemoval(decision: Removal, room: Room): AlgorithmDecision {
     return no('its launch has not ended; a drain would be carried out after it')
   }
   if (host.protected) return no('it is protected')
+  if (room.exchanged.has(host.id)) {
+    return no('its provider advised an exchange of machines, and that is not done')
+  }
   if (host.liveAgents > 0) return no('it is busy')
   if (isServing(host, snapshot)) {
     if (room.removals <= 0) return no(`min_hosts is ${snapshot.region.minHosts}`)

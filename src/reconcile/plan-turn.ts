@@ -1,18 +1,20 @@
 /**
- * One region's turn, whole and pure: upkeep and the sweep's findings first, then the algorithm on the snapshot as those
- * will leave it, its plan through the guard, and everything as the rows and actions that `fleet.commit_turn` stores.
+ * One region's turn, whole and pure: upkeep and the sweep's findings first, then the exchange of hosts that their
+ * provider advises to leave, then the algorithm on the snapshot as those will leave it, its plan through the guard, and everything as the rows and actions that `fleet.commit_turn` stores.
  */
 import { countCapacity } from '../model/capacity.ts'
 import type { Decision, LaunchDecision, RefuseDecision, UpkeepDecision } from '../model/decision.ts'
 import { targetOf } from '../model/decision.ts'
 import type { FleetEvent } from '../model/event.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
+import { surgeOf } from '../model/leaving.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { TurnPlan } from '../store/turn-plan.ts'
 import { guard } from './guard.ts'
 import { findHosts } from './host-lookup.ts'
 import { inWords, textOf } from './plan-parsing.ts'
 import { project } from './projection.ts'
+import { replacements } from './replacements.ts'
 import { turnRows } from './turn-entries.ts'
 import { upkeep } from './upkeep.ts'
 
@@ -52,13 +54,15 @@ export function planTurn(input: TurnInput): PlannedTurn {
   const { snapshot } = input
   const found = upkeep(snapshot)
   const trusted = reconcileSweep(snapshot, input.sweep ?? [], found.decisions)
-  const projected = project(snapshot, trusted)
-  const settled = new Set(trusted.flatMap((decision) => settledHost(decision) ?? []))
+  const kept = project(snapshot, trusted)
+  const exchanges = replacements(kept)
+  const projected = project(kept, exchanges)
+  const settled = new Set([...trusted, ...exchanges].flatMap((decision) => settledHost(decision) ?? []))
   const planned = guard(projected, askAlgorithm(input, projected), settled)
-  const decisions = mergeRefusals([...trusted, ...planned.flatMap(splitLaunch)])
+  const decisions = mergeRefusals([...trusted, ...exchanges, ...planned.flatMap(splitLaunch)])
   return {
     decisions,
-    plan: decisions.length === 0 ? undefined : toTurnPlan(input, decisions),
+    plan: decisions.length === 0 ? undefined : toTurnPlan(input, decisions, surgeOf(projected)),
     nextDeadline: earliest(found.nextDeadline, projected.launchBlockedUntil, snapshot.now),
   }
 }
@@ -83,7 +87,8 @@ function reconcileSweep(
 
 /** The host whose fate a trusted decision settles for this turn. */
 function settledHost(decision: UpkeepDecision): string | undefined {
-  return decision.kind === 'clear-orphan' || decision.kind === 'report' ? undefined : decision.hostId
+  const { kind } = decision
+  return kind === 'clear-orphan' || kind === 'report' || kind === 'refuse' ? undefined : decision.hostId
 }
 
 /** Gives whatever the algorithm gives: the guard takes nothing for granted. */
@@ -135,7 +140,7 @@ function mergeRefusals(decisions: readonly Decision[]): readonly Decision[] {
   return [...rest, ...refusals]
 }
 
-function toTurnPlan(input: TurnInput, decisions: readonly Decision[]): TurnPlan {
+function toTurnPlan(input: TurnInput, decisions: readonly Decision[], surge: number): TurnPlan {
   const { snapshot, event } = input
   const named = decisions.flatMap((decision) => ('hostId' in decision ? [decision.hostId] : []))
   const context = { snapshot, hosts: findHosts(snapshot, new Set(named)) }
@@ -154,6 +159,7 @@ function toTurnPlan(input: TurnInput, decisions: readonly Decision[]): TurnPlan 
     hosts: rows.flatMap((row) => row.hosts ?? []),
     host_updates: rows.flatMap((row) => row.host_updates ?? []),
     agent_updates: rows.flatMap((row) => row.agent_updates ?? []),
+    ...(surge === 0 ? {} : { surge }),
     ...(failed?.kind === 'terminate' && failed.launchFailed !== undefined
       ? { launch_failed: { code: failed.launchFailed, message: failed.reason } }
       : {}),
@@ -173,12 +179,14 @@ function inputsOf({ snapshot, algorithm, options }: TurnInput): Readonly<Record<
       free: capacity.free,
       coming: capacity.coming,
       live: capacity.live,
+      displaced: capacity.displaced,
       waiting: snapshot.waitingUsers,
     },
     enabled: region.enabled,
     target_free_agents: region.targetFreeAgents,
     min_hosts: region.minHosts,
     max_hosts: region.maxHosts,
+    max_surge_hosts: region.maxSurgeHosts,
     agents_per_host: region.agentsPerHost,
     image_id: snapshot.activeImage?.id ?? null,
     launch_blocked_until: snapshot.launchBlockedUntil ?? null,

@@ -8,7 +8,7 @@ import type { Decision, LaunchDecision } from '../model/decision.ts'
 import type { HostStatus, HostStatusBefore } from '../model/host.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 
-/** What can be foreseen of a host's row; a launch's rows get their ids only when its turn is stored. */
+/** What can be foreseen of a host's row; an algorithm's launches come after it. */
 type Foreseen = Exclude<Decision, LaunchDecision>
 
 /** Gives the same object when nothing would change. */
@@ -16,9 +16,12 @@ export function project(snapshot: RegionSnapshot, decisions: readonly Foreseen[]
   const becomes = new Map<string, HostStatus>()
   const endedAgents = new Set<string>()
   const touched = new Set<string>()
+  const standIns: HostView[] = []
   let failure: { code: string; reason: string } | undefined
   for (const decision of decisions) {
-    if (decision.kind === 'end-agent') {
+    if (decision.kind === 'replace') {
+      standIns.push(standInFor(decision.hostId, snapshot))
+    } else if (decision.kind === 'end-agent') {
       endedAgents.add(decision.agentId)
       touched.add(decision.hostId)
     } else if (decision.kind !== 'refuse' && decision.kind !== 'report' && decision.kind !== 'clear-orphan') {
@@ -29,17 +32,55 @@ export function project(snapshot: RegionSnapshot, decisions: readonly Foreseen[]
       failure = { code: decision.launchFailed, reason: decision.reason }
     }
   }
-  if (touched.size === 0) return snapshot
+  if (touched.size === 0 && standIns.length === 0) return snapshot
   const { now } = snapshot
-  const hosts = snapshot.hosts.map((host) =>
+  const known = snapshot.hosts.map((host) =>
     touched.has(host.id) ? projectHost(host, becomes.get(host.id), endedAgents, now) : host,
   )
+  const hosts = standIns.length === 0 ? known : [...known, ...standIns].sort(byId)
   return failure === undefined ? { ...snapshot, hosts } : blockLaunches({ ...snapshot, hosts }, failure)
 }
 
 function statusAfter(kind: 'terminate' | 'host-gone' | 'drain' | 'suspect'): HostStatus {
   if (kind === 'drain') return 'DRAINING'
   return kind === 'suspect' ? 'UNRESPONSIVE' : 'TERMINATING'
+}
+
+/** Its row gets another id when the turn is stored. */
+function standInFor(hostId: string, { region, activeImage, now }: RegionSnapshot): HostView {
+  return {
+    id: `stand-in of ${hostId}`,
+    regionId: region.id,
+    provider: region.provider,
+    cloudId: null,
+    launchId: null,
+    imageId: activeImage?.id ?? null,
+    version: activeImage?.version ?? '',
+    instanceType: region.instanceTypes[0] ?? '',
+    zone: '',
+    lifecycle: 'on-demand',
+    address: null,
+    capacity: region.agentsPerHost,
+    status: 'LAUNCHING',
+    statusBefore: null,
+    statusSince: now,
+    protected: false,
+    reason: null,
+    heartbeatAt: null,
+    interruptionAt: null,
+    rebalanceAdvisedAt: null,
+    replaces: hostId,
+    createdAt: now,
+    revision: 0,
+    agents: [],
+    waitingAgents: 0,
+    liveAgents: 0,
+    heardAt: now,
+  }
+}
+
+function byId(one: HostView, other: HostView): number {
+  return one.id < other.id ? -1 : 1
 }
 
 function projectHost(

@@ -25,38 +25,22 @@ type Entry<Kind extends DecisionKind> = (
 ) => TurnRows
 
 const entries: { readonly [Kind in DecisionKind]: Entry<Kind> } = {
-  launch: (decision, place, { snapshot }) => {
-    const { region, activeImage } = snapshot
-    // The guard lets no launch of another image through.
-    if (activeImage === undefined) return {}
-    const params: LaunchParams = {
-      image: activeImage.imageId,
-      version: activeImage.version,
-      count: decision.count,
-      instanceTypes: region.instanceTypes,
-      agentsPerHost: region.agentsPerHost,
-    }
-    const hosts = Array.from({ length: decision.count }, (_, index) => ({
-      id: hostId(region.id, region.turn, place, index),
-      place,
-      image_id: activeImage.id,
-      version: activeImage.version,
-      instance_type: region.instanceTypes[0] ?? '',
-      capacity: region.agentsPerHost,
-      reason: decision.reason,
-    }))
-    return { hosts, actions: [{ place, kind: 'launch', target: null, params }] }
-  },
+  launch: (decision, place, { snapshot }) => launchHosts(decision, place, snapshot),
+  replace: ({ hostId: replaces, reason }, place, { snapshot }) =>
+    launchHosts({ count: 1, reason, replaces }, place, snapshot),
   drain: (decision, place, { hosts }) => {
     const host = hosts.get(decision.hostId)
     if (host === undefined) return {}
     return {
       host_updates: [
-        { id: host.id, place, from: [host.status], to: 'DRAINING', reason: decision.reason, idle: true },
+        {
+          ...{ id: host.id, place, from: [host.status], to: 'DRAINING', reason: decision.reason },
+          ...(decision.withSessions === true ? {} : { idle: true }),
+        },
       ],
     }
   },
-  terminate: (decision, place, context) => endHost(decision, place, context, true),
+  terminate: (decision, place, context) => endHost(decision, place, context, decision.involuntary !== true),
   'host-gone': (decision, place, context) => endHost(decision, place, context, false),
   suspect: (decision, place, { hosts }) => {
     const host = hosts.get(decision.hostId)
@@ -87,6 +71,35 @@ export function turnRows(decision: Decision, place: number, context: TurnContext
     context: TurnContext,
   ) => TurnRows
   return entry(decision, place, context)
+}
+
+/** LAUNCHING rows and the action that asks the provider for their machines, of the ACTIVE image. */
+function launchHosts(
+  launch: { readonly count: number; readonly reason: string; readonly replaces?: string },
+  place: number,
+  { region, activeImage }: RegionSnapshot,
+): TurnRows {
+  // Neither the guard nor `replacements` lets a launch through then.
+  if (activeImage === undefined) return {}
+  const { count, reason, replaces } = launch
+  const params: LaunchParams = {
+    image: activeImage.imageId,
+    version: activeImage.version,
+    count,
+    instanceTypes: region.instanceTypes,
+    agentsPerHost: region.agentsPerHost,
+  }
+  const hosts = Array.from({ length: count }, (_, index) => ({
+    id: hostId(region.id, region.turn, place, index),
+    place,
+    image_id: activeImage.id,
+    version: activeImage.version,
+    instance_type: region.instanceTypes[0] ?? '',
+    capacity: region.agentsPerHost,
+    reason,
+    ...(replaces === undefined ? {} : { replaces }),
+  }))
+  return { hosts, actions: [{ place, kind: 'launch', target: null, params }] }
 }
 
 /**

@@ -7,6 +7,7 @@
  *   any that talks  silent for `heartbeat`: suspect (UNRESPONSIVE)
  *   UNRESPONSIVE    one more `heartbeat` later: terminate; with sessions: after `drain` say it, or force it
  *   DRAINING        no session left and the rest stopped: terminate; sessions past `drain`: say it, or force it
+ *   any             its provider ends the machine, and the time of its notice has come: terminate, whoever is on it
  *   agents          ALLOCATED or CONNECTING for `allocated`: end them
  *
  * Nobody can be heard by a daemon that is down or without its database, so what waits for a manager's word counts from
@@ -67,6 +68,10 @@ function isUnclaimed(agent: Agent): boolean {
 
 /** The order of the tests is their precedence: what ends a host comes before what suspects or reports it. */
 function judgeHost(host: HostView, deadlines: Deadlines, isDue: IsDue): UpkeepDecision | undefined {
+  if (host.interruptionAt !== null && host.status !== 'TERMINATING' && isDue(host.interruptionAt)) {
+    const reason = 'its provider ends the machine now, as it gave notice'
+    return { kind: 'terminate', hostId: host.id, reason, involuntary: true }
+  }
   switch (host.status) {
     case 'LAUNCHING':
       if (!isDue(host.statusSince + deadlines.launch * 1000)) return undefined

@@ -3,6 +3,7 @@ import type { Agent } from '../model/agent.ts'
 import type { Assignment, AssignOutcome } from '../model/assignment.ts'
 import type { DecisionRecord } from '../model/decision.ts'
 import type { Host } from '../model/host.ts'
+import type { InterruptionNotice } from '../model/interruption.ts'
 import type { JsonObject } from '../model/json.ts'
 import type { BlockedOffering, Offering } from '../model/offering.ts'
 import type { Image, Region } from '../model/region.ts'
@@ -91,6 +92,8 @@ export interface FleetStore {
     isFull: boolean,
     fence: number,
   ): Promise<readonly Agent[] | undefined>
+  /** Gives the host afterwards, fenced when it is interrupted; undefined when it has ended. Safe to repeat. */
+  reportInterruption(hostId: string, notice: InterruptionNotice, fence: number): Promise<Host | undefined>
   /** Host id to the time of its last heartbeat, milliseconds since the epoch. */
   flushHeartbeats(beats: ReadonlyMap<string, number>, fence: number): Promise<void>
 
@@ -204,6 +207,8 @@ export interface Session {
   readonly address: string | null
   readonly port: number | null
   readonly status: string
+  /** When the provider ends the session's machine, in milliseconds since the epoch; null as long as nothing is known. */
+  readonly endsAt: number | null
 }
 
 /** What a manager says of one agent. */

@@ -32,6 +32,8 @@ export interface TurnPlan {
     readonly instance_type: string
     readonly capacity: number
     readonly reason: string
+    /** The host that it is to replace. */
+    readonly replaces?: string
   }[]
   readonly host_updates: readonly {
     readonly id: string
@@ -48,5 +50,7 @@ export interface TurnPlan {
     readonly from: readonly AgentStatus[]
     readonly to: AgentStatus
   }[]
+  /** How far max_hosts may be passed; the database holds it against the rows. */
+  readonly surge?: number
   readonly launch_failed?: { readonly code: string; readonly message: string }
 }

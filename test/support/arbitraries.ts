@@ -48,11 +48,21 @@ const hostRow = fc.record({
   heardAt: aMoment,
   createdAt: aMoment,
   isIdle: fc.boolean(),
+  interruptedIn: fc.option(
+    fc.oneof(fc.constantFrom(-1, 0, 1, 60_000), fc.integer({ min: -200_000, max: 200_000 })),
+    { freq: 5 },
+  ),
+  isAdvised: fc.oneof({ weight: 3, arbitrary: fc.constant(false) }, fc.constant(true)),
+  replaces: fc.option(fc.nat(11), { freq: 4 }),
   agents: fc.array(fc.tuple(fc.nat(4), aMoment), { maxLength: 3 }),
 })
 
 function toHost(row: typeof hostRow extends fc.Arbitrary<infer Row> ? Row : never, index: number): HostView {
-  const { hasConnected, isBound, isIdle, statusBefore, agents, ...rest } = row
+  const { hasConnected, isBound, isIdle, statusBefore, agents, interruptedIn, isAdvised, replaces, ...rest } =
+    row
+  // The report of an interruption fences its host.
+  const isFenced = rest.status === 'DRAINING' || rest.status === 'TERMINATING'
+  const before = rest.status === 'UNRESPONSIVE' ? statusBefore : null
   const allowed = agentStatusesOn(rest.status).filter(
     (status) => !isIdle || status === 'WAITING' || status === 'DYING',
   )
@@ -63,13 +73,21 @@ function toHost(row: typeof hostRow extends fc.Arbitrary<infer Row> ? Row : neve
   const talks = rest.status === 'ACTIVE' || hasConnected
   return aHost({
     ...rest,
-    id: `h${String(index).padStart(3, '0')}`,
+    id: idOf(index),
     agents: allowed.length === 0 ? [] : seats,
-    statusBefore: rest.status === 'UNRESPONSIVE' ? statusBefore : null,
+    statusBefore: before,
+    interruptionAt:
+      interruptedIn !== null && (isFenced || before === 'DRAINING') ? now + interruptedIn : null,
+    rebalanceAdvisedAt: isAdvised && rest.status !== 'LAUNCHING' ? rest.statusSince : null,
+    replaces: replaces === null || replaces === index ? null : idOf(replaces),
     cloudId:
       rest.status === 'LAUNCHING' || (rest.status === 'DRAINING' && !isBound) ? null : `machine-${index}`,
     heartbeatAt: talks && rest.status !== 'LAUNCHING' ? rest.heardAt : null,
   })
+}
+
+function idOf(index: number): string {
+  return `h${String(index).padStart(3, '0')}`
 }
 
 const someHosts: fc.Arbitrary<readonly HostView[]> = fc
@@ -83,6 +101,7 @@ export const someSnapshot: fc.Arbitrary<RegionSnapshot> = fc
     bounds: fc.tuple(fc.nat(6), fc.nat(14)).map(([min, more]) => ({ minHosts: min, maxHosts: min + more })),
     agentsPerHost: fc.integer({ min: 1, max: 4 }),
     waitingUsers: fc.constantFrom(0, 0, 0, 1, 5),
+    maxSurgeHosts: fc.constantFrom(0, 0, 1, 2, 20),
     enabled: fc.constantFrom(true, true, true, true, false),
     hasImage: fc.constantFrom(true, true, true, true, false),
     block: fc.constantFrom(undefined, undefined, undefined, -1, 0, 1, 60_000),
@@ -95,6 +114,7 @@ export const someSnapshot: fc.Arbitrary<RegionSnapshot> = fc
       bounds,
       agentsPerHost,
       waitingUsers,
+      maxSurgeHosts,
       enabled,
       hasImage,
       block,
@@ -112,6 +132,7 @@ export const someSnapshot: fc.Arbitrary<RegionSnapshot> = fc
           targetFreeAgents,
           ...bounds,
           agentsPerHost,
+          maxSurgeHosts,
           enabled,
           deadlines: { ...region.deadlines, force_drain: forceDrain },
           launchBlockedUntil: launchBlockedUntil ?? null,

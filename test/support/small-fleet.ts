@@ -155,6 +155,7 @@ export class SmallFleet {
           address: '127.0.0.1',
           port: agent.port,
           status: agent.status,
+          endsAt: null,
         }))
     },
     releaseSession: async (userId, sessionId) => {

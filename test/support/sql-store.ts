@@ -5,7 +5,7 @@ import type { FleetDatabase } from './fleet-database.ts'
 
 type LinkStore = Pick<
   FleetStore,
-  'registerHost' | 'reportAgents' | 'flushHeartbeats' | 'readHost' | 'readRegion'
+  'registerHost' | 'reportAgents' | 'reportInterruption' | 'flushHeartbeats' | 'readHost' | 'readRegion'
 >
 
 /** What the managers' streams need of a store, in plain SQL, with a switch that takes the database away. */
@@ -31,6 +31,12 @@ export class SqlStore implements LinkStore {
       if (error instanceof MusterError && error.code === 'database-refused') return undefined
       throw error
     }
+  }
+
+  async reportInterruption(...[hostId, notice, fence]: Parameters<FleetStore['reportInterruption']>) {
+    const { kind, at, action } = notice
+    const args = [hostId, kind, new Date(at).toISOString(), action, fence]
+    return (await this.#hosts('from fleet.report_interruption($1, $2, $3, $4, $5) r', args))[0]
   }
 
   async flushHeartbeats(beats: ReadonlyMap<string, number>, fence: number) {

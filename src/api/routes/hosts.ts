@@ -117,6 +117,9 @@ function shownHost(host: Host, counts: AgentCounts = { free: 0, live: 0 }) {
     protected: host.protected,
     reason: host.reason,
     heartbeat_at: timeText(host.heartbeatAt),
+    ends_at: timeText(host.interruptionAt),
+    rebalance_advised_at: timeText(host.rebalanceAdvisedAt),
+    replaces: host.replaces,
     created_at: timeText(host.createdAt),
   }
 }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 
 import { MusterError } from '../../model/errors.ts'
 import type { ApiContext } from '../context.ts'
+import { timeText } from '../time-text.ts'
 import { checked, plainText } from '../validation.ts'
 
 const releaseBody = z.strictObject({ session_id: plainText(128) })
@@ -22,6 +23,7 @@ export function sessionRoutes(app: FastifyInstance, { assigner }: ApiContext): v
         address: session.address,
         port: session.port,
         status: session.status,
+        ends_at: timeText(session.endsAt),
       })),
     }
   })

@@ -116,25 +116,28 @@ proveDefences('commit_turn: a turn is stored whole, once, inside its bounds', [
     without: [everyLeaseHeld],
   },
   {
-    holds: 'max_hosts counts every host that may cost money; a surge passes it by max_surge_hosts at most',
+    holds:
+      'max_hosts counts every host that may cost money; a surge passes it by max_surge_hosts and hosts that leave at most',
     check: async (fleet) => {
       await seed(fleet, { max_hosts: 3, max_surge_hosts: 1 })
-      await fleet.seedHosts(['old1'], { status: 'DRAINING' })
-      await fleet.seedHosts(['old2'], { status: 'TERMINATING' })
+      await fleet.seedHosts(['old1', 'old2'], { status: 'DRAINING', interruption_at: new Date() })
+      await fleet.sql(`update fleet.hosts set status = 'TERMINATING' where id = 'old2'`)
       await fleet.seedHosts(['gone'], { status: 'TERMINATED' })
       expect(await commit(fleet, 0, launchPlan('h1', 'h2'))).toEqual([])
       expect(await commit(fleet, 0, { ...launchPlan('h1', 'h2', 'h3'), surge: 5 })).toEqual([])
       expect(await commit(fleet, 0, launchPlan('h1'))).toHaveLength(1)
       expect(await commit(fleet, 1, { ...launchPlan('h2'), surge: 5 })).toHaveLength(1)
       expect(await countOf(fleet, 'hosts')).toBe(5)
+      await fleet.sql(`update fleet.regions set max_surge_hosts = 9`)
+      expect(await commit(fleet, 2, { ...launchPlan('h3', 'h4'), surge: 5 })).toEqual([])
+      expect(await commit(fleet, 2, launchPlan('h3'))).toEqual([])
+      expect(await commit(fleet, 2, { ...launchPlan('h3'), surge: 5 })).toHaveLength(1)
     },
     without: [
       piece('commit_turn', 'or hosts_after > region.max_hosts', 'or 0 > region.max_hosts'),
-      piece(
-        'commit_turn',
-        `least(coalesce((plan ->> 'surge')::integer, 0), region.max_surge_hosts)`,
-        `coalesce((plan ->> 'surge')::integer, 0)`,
-      ),
+      piece('commit_turn', `least(coalesce((plan ->> 'surge')::integer, 0), `, 'least('),
+      piece('commit_turn', ' region.max_surge_hosts, fleet', ' fleet'),
+      piece('commit_turn', `, fleet.leaving_hosts(region.id, plan -> 'hosts'))`, ')'),
     ],
   },
   {

@@ -20,6 +20,9 @@ const host = {
   protected: false,
   reason: null,
   heartbeat_at: null,
+  interruption_at: null,
+  rebalance_advised_at: null,
+  replaces: null,
   created_at: '2026-11-20T12:00:00+00:00',
   revision: 1,
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { isServing } from '../../../src/model/capacity.ts'
+import { isServing } from '../../../src/model/serving.ts'
 import type { HostStatus } from '../../../src/model/host.ts'
 import type { RegionSnapshot } from '../../../src/model/snapshot.ts'
 import { guard } from '../../../src/reconcile/guard.ts'
@@ -252,6 +252,52 @@ describe('a malformed plan', () => {
   })
 })
 
+describe('hosts that their provider takes', () => {
+  const interrupted = (id: string) =>
+    aHost({ id, status: 'DRAINING', interruptionAt: now, agents: ['RUNNING'] })
+  const region = { maxHosts: 2, maxSurgeHosts: 1, targetFreeAgents: 0 }
+
+  it('may stand beside their replacements, as far as max_surge_hosts goes', () => {
+    const one = aSnapshot({ region, hosts: [interrupted('h1'), aHost({ id: 'h2' })] })
+    expectPlan(guard(one, [launch(1)]))
+      .launches(1)
+      .andNothingElse()
+    const two = aSnapshot({ region, hosts: [interrupted('h1'), interrupted('h2')] })
+    expectPlan(guard(two, [launch(2)])).launches(1)
+    const none = aSnapshot({ region, hosts: [aHost({ id: 'h1' }), aHost({ id: 'h2' })] })
+    expectPlan(guard(none, [launch(1)])).refuses(/max_hosts is 2/)
+  })
+
+  it('are left alone with their stand-ins until the exchange is done', () => {
+    const advised = aHost({ id: 'h1', rebalanceAdvisedAt: now })
+    const standIn = aHost({ id: 'h2', status: 'PRE_CONNECTION', replaces: 'h1' })
+    const pair = aSnapshot({ hosts: [advised, standIn] })
+    const why = /its provider advised an exchange/
+    expectPlan(guard(pair, [drain('h1'), drain('h2')]))
+      .refuses(why, why)
+      .andNothingElse()
+    const done = aSnapshot({
+      hosts: [
+        { ...advised, status: 'DRAINING' },
+        { ...standIn, status: 'ACTIVE' },
+      ],
+    })
+    expectPlan(guard(done, [drain('h2')])).drains('h2')
+    const alone = aSnapshot({ hosts: [advised] })
+    expectPlan(guard(alone, [drain('h1')])).drains('h1')
+  })
+
+  it('cannot be taken from sessions by the words of a plan', () => {
+    const at = aSnapshot({ hosts: [aHost({ agents: ['RUNNING'] })] })
+    expectPlan(guard(at, [{ ...drain('h1'), withSessions: true }])).refuses(/it is busy/)
+    expectPlan(guard(at, [{ kind: 'terminate', hostId: 'h1', reason: 'r', involuntary: true }])).refuses(
+      /busy/,
+    )
+    const empty = aSnapshot({ hosts: [aHost()] })
+    expect(guard(empty, [{ ...drain('h1'), withSessions: true }])).toEqual([drain('h1')])
+  })
+})
+
 describe('whatever a plan holds', () => {
   const anyDecision = fc.oneof(
     fc.record({
@@ -277,7 +323,9 @@ describe('whatever a plan holds', () => {
         const removedHosts = at.hosts.filter((host) => removed.includes(host.id))
         const legal: readonly HostStatus[] = ['LAUNCHING', 'PRE_CONNECTION', 'ACTIVE']
         if (launched > 0) {
-          expect(at.hosts.length + launched).toBeLessThanOrEqual(at.region.maxHosts)
+          const taken = at.hosts.filter((host) => host.interruptionAt ?? host.rebalanceAdvisedAt).length
+          const surge = Math.min(at.region.maxSurgeHosts, taken)
+          expect(at.hosts.length + launched).toBeLessThanOrEqual(at.region.maxHosts + surge)
           expect(at.region.enabled && at.activeImage !== undefined).toBe(true)
           expect(at.launchBlockedUntil ?? 0).toBeLessThanOrEqual(at.now)
         }

@@ -295,6 +295,7 @@ describe('every turn', () => {
       fc.property(someSnapshot, someEvent, (snapshot, event) => {
         const input = { snapshot, event, algorithm: algorithms.default, options: { idle_seconds: 0 } }
         deepFreeze(snapshot)
+        const isBusy = (id: string) => snapshot.hosts.some((host) => host.id === id && host.liveAgents > 0)
         const planned = planTurn(input)
         expect(planTurn({ ...input, snapshot: structuredClone(snapshot) })).toEqual(planned)
         const { decisions, plan, nextDeadline } = planned
@@ -303,11 +304,21 @@ describe('every turn', () => {
         if (plan === undefined) return
         expect(JSON.parse(JSON.stringify(plan))).toStrictEqual(plan)
         expect(plan.decisions.map(({ place }) => place)).toEqual(decisions.map((_, place) => place))
-        expect(plan.actions.map(({ place }) => place)).toEqual(rowsOf(decisions, ['launch', 'terminate']))
+        expect(plan.actions.map(({ place }) => place)).toEqual(
+          rowsOf(decisions, ['launch', 'replace', 'terminate']),
+        )
         expect(plan.host_updates.map(({ place }) => place)).toEqual(
           rowsOf(decisions, ['drain', 'terminate', 'suspect']),
         )
         expect(plan.agent_updates.map(({ place }) => place)).toEqual(rowsOf(decisions, ['end-agent']))
+        const busy = plan.host_updates.filter(
+          ({ id, to, idle }) => to !== 'UNRESPONSIVE' && idle !== true && isBusy(id),
+        )
+        for (const { place } of busy) {
+          const decision = decisions[place]!
+          const isMeant = 'withSessions' in decision || 'involuntary' in decision
+          expect(isMeant || snapshot.region.deadlines.force_drain).toBe(true)
+        }
         const refused = plan.decisions.filter(({ kind }) => kind === 'refuse').map(({ target }) => target)
         expect(new Set(refused).size).toBe(refused.length)
       }),

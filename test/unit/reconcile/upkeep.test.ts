@@ -147,6 +147,43 @@ describe('a DRAINING host', () => {
   })
 })
 
+describe('a host whose provider ends it', () => {
+  const statuses = ['LAUNCHING', 'PRE_CONNECTION', 'ACTIVE', 'DRAINING', 'UNRESPONSIVE'] as const
+
+  it.each(statuses)(
+    'is ended at the time of the notice when it is %s, busy and protected or not',
+    (status) => {
+      const agents = status === 'LAUNCHING' ? [] : (['RUNNING', 'DYING'] as const)
+      for (const isProtected of [true, false]) {
+        const host = aHost({ status, agents, protected: isProtected, statusSince: now, heardAt: now })
+        expect(inspect({ ...host, interruptionAt: now + 1 })).toEqual({
+          decisions: [],
+          nextDeadline: now + 1,
+        })
+        expect(decide({ ...host, interruptionAt: now })).toEqual([
+          {
+            kind: 'terminate',
+            hostId: 'h1',
+            reason: 'its provider ends the machine now, as it gave notice',
+            involuntary: true,
+          },
+        ])
+      }
+    },
+  )
+
+  it('is ended before, as any other, once its last session has left', () => {
+    const host = aHost({ status: 'DRAINING', reason: 'notice', interruptionAt: now + 60_000 })
+    expect(decide(host)).toEqual([
+      { kind: 'terminate', hostId: 'h1', reason: 'drained (notice); no session is left' },
+    ])
+  })
+
+  it('is not ended twice', () => {
+    expectPlan(decide(aHost({ status: 'TERMINATING', interruptionAt: now - 1 }))).andNothingElse()
+  })
+})
+
 describe('an agent whose user does not come', () => {
   it.each(['ALLOCATED', 'CONNECTING'] as const)('is ended when it was %s for too long', (status) => {
     const agents = (seconds: number) => ['RUNNING', { status, statusSince: ago(seconds) }] as const
@@ -233,7 +270,7 @@ describe('upkeep', () => {
     )
   })
 
-  it('decides each host at most once, never ends a session unforced, and writes nothing to the snapshot', () => {
+  it('decides each host at most once, ends a session only by force or by its provider, and writes nothing to the snapshot', () => {
     fc.assert(
       fc.property(someSnapshot, (snapshot) => {
         const { decisions } = upkeep(deepFreeze(snapshot))
@@ -244,6 +281,9 @@ describe('upkeep', () => {
         for (const decision of decisions) {
           if (decision.kind !== 'terminate') continue
           const host = snapshot.hosts.find(({ id }) => id === decision.hostId)!
+          const isTaken = host.interruptionAt !== null && host.interruptionAt <= now
+          expect(decision.involuntary === true).toBe(isTaken)
+          if (isTaken) continue
           expect(host.liveAgents === 0 || snapshot.region.deadlines.force_drain).toBe(true)
           expect(host.protected && host.status !== 'DRAINING' && host.statusBefore !== 'DRAINING').toBe(false)
         }
