@@ -51,9 +51,13 @@ const origin = z
     message: 'must be *, or origins such as https://app.example.com or https://*.example.com',
   })
 /** As a manager reads it (src/manager/daemon-address.ts), which cannot be asked here. */
-const isManagerAddress = (text: string): boolean =>
-  /^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]/]+):\d{1,5}$/.test(text) ||
-  (URL.canParse(text) && /^wss?:\/\/[^\s?#@]+\/v1\/managers$/.test(text))
+const isManagerAddress = (text: string): boolean => {
+  const port = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:[\]/]+):(\d{1,5})$/.exec(text)?.[1]
+  if (port !== undefined) return Number(port) >= 1 && Number(port) <= 65_535
+  if (!URL.canParse(text) || !/^wss?:\/\/[^\s?#@]+\/v1\/managers$/.test(text)) return false
+  const { protocol, hostname } = new URL(text)
+  return protocol === 'wss:' || isLoopback(hostname)
+}
 const cron = z.string().regex(/^(\S+\s+){4,5}\S+$/, 'must be a cron expression of five or six fields')
 
 /** One setting: the variable's name, what it means (for `muster check-config` and docs), and its schema. */

@@ -26,7 +26,7 @@ export async function checkRegion(
   region: ProviderRegion,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  const faults = new Set(wayHomeFaults(daemons))
+  const faults = new Set<string>()
   /** Gives undefined, and notes why, when it cannot be had. */
   const attempt = async <T>(work: () => T | Promise<T>): Promise<T | undefined> => {
     try {
@@ -84,17 +84,6 @@ export async function checkRegion(
     }
   }
   return [...faults]
-}
-
-/** Managers on other machines cannot dial this one by a name that means themselves. */
-function wayHomeFaults(daemons: readonly string[]): readonly string[] {
-  if (daemons.length === 0) return ['no address is known at which managers reach the daemon']
-  const isUseless = (address: string) =>
-    /^(wss:\/\/)?(localhost|127\.|\[::1\]|::1|0\.0\.0\.0|\[::\])/.test(address)
-  if (!daemons.every(isUseless)) return []
-  return [
-    `instances cannot reach the daemon at ${daemons.join(', ')}: set an address that leads here from their network`,
-  ]
 }
 
 /** Permission to end machines can be tried on one that exists only. */

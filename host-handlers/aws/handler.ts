@@ -30,6 +30,7 @@ export function createHandler(context: HandlerContext): HostHandler {
 }
 
 class AwsHandler implements HostHandler {
+  readonly machinesAreElsewhere = true
   readonly #context: HandlerContext
   readonly #options: AwsOptions
   readonly #places = new Map<string, { readonly place: Place; readonly machines: Machines }>()

@@ -22,6 +22,9 @@ export function createTemplateHandler(
   { clock, fleetId }: Pick<HandlerContext, 'clock' | 'fleetId'>,
 ): HostHandler {
   return {
+    // They are a cloud's: without an address of the daemon that leads to it from there, nothing is launched.
+    machinesAreElsewhere: true,
+
     async launch(spec: LaunchSpec, signal: AbortSignal): Promise<LaunchResult> {
       signal.throwIfAborted()
       const tags = { fleet: fleetId, region: spec.regionId, launch: spec.launchId }

@@ -96,6 +96,11 @@ export class LaunchError extends Error {
 export interface HostHandler {
   /** false: its machines join by themselves and nobody lists them, so the sweep takes none of them for gone. */
   readonly listsMachines?: false
+  /**
+   * true: its machines are not the daemon's own, so they cannot dial 127.0.0.1. Nothing is launched until
+   * MUSTER_MANAGER_ADVERTISE is set, and the region says so.
+   */
+  readonly machinesAreElsewhere?: true
   /** @throws LaunchError */
   launch(spec: LaunchSpec, signal: AbortSignal): Promise<LaunchResult>
   /** Every machine of this fleet in the region: what it leaves out, the sweep takes for gone. */

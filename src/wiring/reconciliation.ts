@@ -1,5 +1,6 @@
 /** What decides and acts: a region's turns, the actions that they store, and the sweep of what no row tells. */
 import type { Config } from '../../config/load.ts'
+import { noWayHome } from '../../config/way-home.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -76,6 +77,7 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
         fleetId: options.fleetId,
         caPins: () => trust.authority().pins,
         tokenOf: (launchId, attempt) => trust.launchToken(launchId, attempt),
+        noWayHome: noWayHome(settings),
         blockS: { capacity: settings.MUSTER_CAPACITY_BLOCK_S, quota: settings.MUSTER_QUOTA_BLOCK_S },
         fault,
       }),

@@ -34,6 +34,8 @@ export interface LaunchDependencies {
     launchId: string,
     attempt: number,
   ) => { readonly text: string; readonly id: string; readonly secretHash: string }
+  /** Why managers on machines elsewhere would not find the daemon; undefined: they do. */
+  readonly noWayHome?: string | undefined
   /** How long an offering that was refused is not asked for again, in seconds. */
   readonly blockS: { readonly capacity: number; readonly quota: number }
   readonly fault: FaultPoint
@@ -192,6 +194,9 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
     signal: AbortSignal,
   ): Promise<Call | Exclude<OfferingChoice, { offering: unknown }>> {
     const { launchId, attempt } = launchOf(action.id)
+    if (handler.machinesAreElsewhere === true && dependencies.noWayHome !== undefined) {
+      throw new LaunchError('invalid-request', dependencies.noWayHome)
+    }
     const choice =
       action.offering === null ? await choose(handler, region, signal, []) : { offering: action.offering }
     if (!('offering' in choice)) return choice

@@ -233,6 +233,20 @@ describe('a refusal', () => {
     expect(finished.map(({ code }) => code)).toEqual(['invalid-request', 'insufficient-capacity'])
   })
 
+  it('is not made where machines elsewhere would find no way to the daemon', async () => {
+    const noWayHome = 'set MUSTER_MANAGER_ADVERTISE'
+    const elsewhere: HostHandler = { ...choosy, machinesAreElsewhere: true }
+    await anExecutor({ handlerOf: async () => elsewhere, noWayHome })(aLaunch, patient)
+    expect(order).toEqual([])
+    expect(finished).toMatchObject([{ cloudIds: [], code: 'invalid-request', message: noWayHome }])
+    // What was stored before goes out as it was: its machines may be there.
+    const stored = { ...aLaunch, offering: spot, request: { stored: true } }
+    await anExecutor({ handlerOf: async () => elsewhere, noWayHome })(stored, patient)
+    await anExecutor({ handlerOf: async () => elsewhere })(aLaunch, patient)
+    await anExecutor({ handlerOf: async () => choosy, noWayHome })(aLaunch, patient)
+    expect(sent).toHaveLength(3)
+  })
+
   it('is not made of offerings that are all blocked: nobody is asked', async () => {
     blocks = [blockOf(spot, now + 5_000), blockOf(onDemand, now + 2_000)]
     await anExecutor({ handlerOf: async () => choosy })(aLaunch, patient)
