@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import type { Agent } from '../../../src/model/agent.ts'
+import type { BlockedOffering } from '../../../src/model/offering.ts'
 import { RegionMirror } from '../../../src/store/region-mirror.ts'
 import { aHost, anAgent, anImage, aRegion, now } from '../../support/factories.ts'
 
@@ -136,4 +137,27 @@ describe('RegionMirror', () => {
       }),
     )
   })
+})
+
+it('holds blocked offerings like any row, in order, and hands them to the snapshot', () => {
+  const block = (id: string, revision: number): BlockedOffering => ({
+    id,
+    regionId: 'test/one',
+    instanceType: id,
+    zone: '',
+    lifecycle: 'spot',
+    code: 'insufficient-capacity',
+    reason: 'none left',
+    until: 1,
+    revision,
+  })
+  const mirror = aMirror()
+  expect(mirror.applyBlock(block('b', 2))).toBe(true)
+  expect(mirror.applyBlock(block('a', 1))).toBe(true)
+  expect(mirror.applyBlock(block('b', 1))).toBe(false)
+  expect(mirror.snapshot(inputs).blockedOfferings).toEqual([block('a', 1), block('b', 2)])
+  mirror.removeBlock('a')
+  mirror.beginRebuild()
+  mirror.endRebuild({ region: aRegion(), images: [], hosts: [], agents: [], blocked_offerings: [] })
+  expect(mirror.snapshot(inputs).blockedOfferings).toEqual([])
 })
