@@ -11,6 +11,7 @@ import { startPostgres } from '../test/support/postgres.ts'
 import { assign } from './assign.ts'
 import { endpoint } from './endpoint.ts'
 import { latency } from './latency.ts'
+import { launch } from './launch.ts'
 import { listing } from './listing.ts'
 import { live } from './live.ts'
 import { plan } from './plan.ts'
@@ -19,7 +20,7 @@ import { administer } from './support/database.ts'
 import { figuresJson, machineText, machineWith, tableText } from './support/report.ts'
 import { trust } from './trust.ts'
 
-const benchmarks: readonly Benchmark[] = [latency, assign, plan, live, endpoint, trust, listing]
+const benchmarks: readonly Benchmark[] = [latency, launch, assign, plan, live, endpoint, trust, listing]
 
 const program = new Command('node bench/run.ts')
   .description('Measure what claims speed, each beside its baseline in the same run')
