@@ -107,6 +107,12 @@ async function launch(on: pg.Client): Promise<void> {
   const id = `${region}:${number}.0`
   const machines = [`${id}/1`, `${id}/2`]
   await call(on, 'store_launch_token', [id, id, sha256(id), 2, 900, fence])
+  const offering = { instanceType: 'x', zone: '', lifecycle: 'spot' }
+  await call(on, 'begin_call', [id, fence, offering, {}])
+  if (Math.random() < 0.2) {
+    await call(on, 'refuse_call', [id, fence, 'capacity', 'none', 60, null])
+    return
+  }
   await redeem(on, id, machines[0]!, machines[0]!)
   const result = { cloud_ids: machines, ...(chance() && { code: 'capacity', message: 'no more' }) }
   await call(on, 'finish_launch', [id, fence, result])

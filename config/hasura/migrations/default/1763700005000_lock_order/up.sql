@@ -407,6 +407,10 @@ begin
   perform 1 from fleet.images i where i.region_id = backend.region_id and i.status = 'ACTIVE'
     order by i.id for key share;
   select * into backend from fleet.lock_backend(backend.id, false);
+  -- It, and those that its first use retires.
+  perform 1 from fleet.certificates c where c.serial = connect_backend.serial
+      or (c.backend_id = backend.id and c.revoked_at is null and c.not_after > now() and c.retires_at is null)
+    order by c.serial for no key update;
   select * into certificate from fleet.certificates c where c.serial = connect_backend.serial for no key update;
   if not found or backend.id is null or backend.status not in ('ENABLED', 'TERMINATING')
       or certificate.backend_id is distinct from backend.id or not fleet.certificate_is_live(certificate) then
@@ -631,6 +635,10 @@ begin
     where b.host_id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) u
       where u ->> 'to' = 'TERMINATED')
     order by b.id for update;
+  perform 1 from fleet.certificates c join fleet.backends b on b.id = c.backend_id
+    where b.host_id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) u
+      where u ->> 'to' = 'TERMINATED') and c.revoked_at is null and c.not_after > now()
+    order by c.serial for no key update of c;
   for item in select * from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) loop
     if (item ->> 'idle')::boolean then
       -- A claim holds the agent's row: after the lock above the host is idle for good, or it is not drained.
