@@ -82,6 +82,7 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
     store,
     view: daemon.mirror,
     assigner: daemon.assigner,
+    launches: daemon.launches,
     backends: daemon.backends,
     upgrades: daemon.webSockets,
     health,

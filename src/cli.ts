@@ -108,6 +108,11 @@ function createProgram(): Command {
       (await import('./cli/hosts.ts')).hosts(options),
     )
   program
+    .command('regions')
+    .description('list regions: free agents, what keeps each from launching, and what its provider refuses')
+    .option('--json', 'print JSON')
+    .action(async (options: { json?: boolean }) => (await import('./cli/regions.ts')).regions(options))
+  program
     .command('drain')
     .description('drain a host: no new sessions, ended once its sessions are')
     .argument('<host>', 'the host’s id')
@@ -124,7 +129,7 @@ function createProgram(): Command {
   program
     .command('explain')
     .description('tell the decisions about a host or region as a story')
-    .argument('<target>', 'a host’s or region’s id')
+    .argument('<target>', 'a host’s, region’s or launch’s id')
     .option('--limit <n>', 'decisions at most', parseCount, 50)
     .action(async (target: string, options: { limit: number }) =>
       (await import('./cli/explain.ts')).explain(target, options.limit),

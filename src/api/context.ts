@@ -2,6 +2,7 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Health } from '../lib/health.ts'
 import type { Logger } from '../lib/logger.ts'
+import type { Tally } from '../lib/tally.ts'
 import type { Cause } from '../model/event.ts'
 import type { RowHint } from '../store/change-feed.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
@@ -15,6 +16,8 @@ export interface ApiContext {
   readonly view: FleetView
   readonly assigner: Pick<Assigner, 'assign' | 'release' | 'sessions' | 'waitingUsers' | 'stop'>
   readonly backends?: Backends
+  /** Calls of launches since the start; none unless told. */
+  readonly launches?: Pick<Tally<'region' | 'outcome'>, 'counts'>
   readonly health: Pick<Health, 'ready' | 'cause'>
   readonly wake: (regionId: string, cause: Cause) => void
   /** Rows that may have changed; false when nobody can look at them now. */

@@ -3,8 +3,10 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 
 import type { Health } from '../lib/health.ts'
 import { countCapacity } from '../model/capacity.ts'
+import { openBlocks } from '../model/offering.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { FleetView } from '../store/fleet-view.ts'
+import type { ApiContext } from './context.ts'
 
 export interface Metrics {
   readonly registry: Registry
@@ -15,9 +17,10 @@ export interface MetricsInputs {
   readonly view: FleetView
   readonly health: Pick<Health, 'ready'>
   readonly waitingUsers: (regionId: string) => number
+  readonly launches: ApiContext['launches']
 }
 
-export function createMetrics({ view, health, waitingUsers }: MetricsInputs): Metrics {
+export function createMetrics({ view, health, waitingUsers, launches }: MetricsInputs): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
@@ -71,6 +74,22 @@ export function createMetrics({ view, health, waitingUsers }: MetricsInputs): Me
   regionGauge('muster_region_launch_blocked', '1 while launches are held back.', [], (snapshot) => [
     [{}, snapshot.launchBlockedUntil === undefined ? 0 : 1],
   ])
+  regionGauge(
+    'muster_offerings_blocked',
+    'Offerings that the provider has refused and is not asked for now.',
+    [],
+    (snapshot) => [[{}, openBlocks(snapshot).length]],
+  )
+  new Counter({
+    name: 'muster_launches_total',
+    help: 'Calls of launches by outcome: whole, partial, or the code of the failure.',
+    labelNames: ['region', 'outcome'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { labels, count } of launches?.counts ?? []) this.inc(labels, count)
+    },
+  })
 
   const assigns = new Counter({
     name: 'muster_assigns_total',

@@ -98,7 +98,10 @@ export async function createApi(
 ): Promise<{ app: FastifyInstance; routes: RouteMethods; stop: () => Promise<void> }> {
   const { assigner, clock, logger, view, health } = options
   const { headersMs, requestMs } = options.patience ?? { headersMs: 10_000, requestMs: 30_000 }
-  const metrics = createMetrics({ view, health, waitingUsers: (id) => assigner.waitingUsers(id) })
+  const metrics = createMetrics({
+    ...{ view, health, launches: options.launches },
+    waitingUsers: (id) => assigner.waitingUsers(id),
+  })
   const context: ApiContext = { ...options, metrics }
   const app = fastify({
     logger: false,

@@ -1,6 +1,7 @@
 import { callApi } from './api-client.ts'
 
 interface DecisionLine {
+  readonly id: string
   readonly kind: string
   readonly target: string | null
   readonly reason: string
@@ -11,9 +12,10 @@ interface DecisionLine {
   readonly updated_at: string
 }
 
-/** Tell what was decided about a host or a region, oldest first. */
+/** Tell what was decided about a host, a launch or a region, oldest first. */
 export async function explain(target: string, limit: number): Promise<void> {
-  const filter = target.includes('/') ? 'region' : 'target'
+  // A launch is called after its region and turn: aws/us-east-1:7.0.
+  const filter = target.includes('/') && !target.includes(':') ? 'region' : 'target'
   const path = `/v1/decisions?${filter}=${encodeURIComponent(target)}&limit=${limit}`
   const { decisions } = await callApi<{ decisions: readonly DecisionLine[] }>(path)
   if (decisions.length === 0) {
@@ -23,7 +25,11 @@ export async function explain(target: string, limit: number): Promise<void> {
   for (const decision of [...decisions].reverse()) process.stdout.write(`${sentence(decision)}\n`)
 }
 
-function sentence(decision: DecisionLine): string {
+export function sentence(decision: DecisionLine): string {
+  // What a provider said to a call of a launch; nobody was woken for it.
+  if (decision.id.endsWith(':refused')) {
+    return `${decision.created_at}  turn ${decision.turn}, launch ${decision.target ?? ''}: the provider refused ${decision.reason}`
+  }
   const about = decision.target === null ? '' : ` ${decision.target}`
   const causes = [...new Set(decision.causes.map((cause) => cause.kind))].join(', ')
   const repeats = decision.repeats > 1 ? ` (${decision.repeats} times, last at ${decision.updated_at})` : ''

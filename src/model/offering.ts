@@ -40,6 +40,17 @@ export function blockOf(
   )
 }
 
+/** Those that hold back something now, the first to end first. */
+export function openBlocks({
+  blockedOfferings,
+  now,
+}: {
+  readonly blockedOfferings: readonly BlockedOffering[]
+  readonly now: number
+}): readonly BlockedOffering[] {
+  return blockedOfferings.filter((block) => block.until > now).toSorted((a, b) => a.until - b.until)
+}
+
 /** Such as `m7i.large us-east-1a spot`. */
 export function offeringText({
   instanceType,

@@ -6,6 +6,7 @@ import { countCapacity } from '../model/capacity.ts'
 import type { Decision, LaunchDecision, RefuseDecision, UpkeepDecision } from '../model/decision.ts'
 import { targetOf } from '../model/decision.ts'
 import type { FleetEvent } from '../model/event.ts'
+import { offeringText, openBlocks } from '../model/offering.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
 import { surgeOf } from '../model/leaving.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
@@ -46,6 +47,8 @@ export interface PlannedTurn {
 
 /** One request for machines stays small: a cloud answers it as a whole, and its failure costs no more than this. */
 const mostHostsOfLaunch = 50
+/** Of the offerings that are blocked, so many stand in a decision's inputs. */
+const mostBlocksNamed = 20
 /** Merged refusals are cut here; a plan of a thousand faults needs no thousand sentences. */
 const longestRefusal = 2000
 
@@ -190,7 +193,17 @@ function inputsOf({ snapshot, algorithm, options }: TurnInput): Readonly<Record<
     agents_per_host: region.agentsPerHost,
     image_id: snapshot.activeImage?.id ?? null,
     launch_blocked_until: snapshot.launchBlockedUntil ?? null,
+    ...blocksOf(snapshot),
   }
+}
+
+/** The first to end first; where nothing is blocked, nothing is said. */
+function blocksOf(snapshot: RegionSnapshot): Readonly<Record<string, unknown>> {
+  const blocks = openBlocks(snapshot)
+  if (blocks.length === 0) return {}
+  const named = blocks.slice(0, mostBlocksNamed).map((block) => `${offeringText(block)}: ${block.code}`)
+  const more = blocks.length - named.length
+  return { blocked_offerings: more === 0 ? named : [...named, `and ${more} more`] }
 }
 
 function earliest(first: number | undefined, second: number | undefined, now: number): number | undefined {

@@ -18,6 +18,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Health } from '../lib/health.ts'
 import type { Logger } from '../lib/logger.ts'
+import { Tally } from '../lib/tally.ts'
 import type { WebSocketDoor } from '../manager-link/web-socket-door.ts'
 import type { Cause } from '../model/event.ts'
 import { Policies } from '../reconcile/policies.ts'
@@ -55,6 +56,8 @@ export interface DaemonOptions {
 export interface Daemon {
   readonly mirror: Mirror
   readonly assigner: Assigner
+  /** Calls of launches since the start. */
+  readonly launches: Tally<'region' | 'outcome'>
   readonly backends: Backends
   /** Managers that come through the HTTP API. */
   readonly webSockets: WebSocketDoor
@@ -113,10 +116,12 @@ export function createDaemon(options: DaemonOptions): Daemon {
     daemonAddresses: managers.addresses,
   })
 
+  const launches = new Tally<'region' | 'outcome'>()
   const reconciliation: Reconciliation = createReconciliation({
     ...{ config, store, trust, mirror, policies, handlerOf, wake, fence, clock, logger, fault },
     fleetId: () => fleetId,
     isCurrent: () => isCurrent,
+    launches,
   })
 
   /** Act once the lease is ours, the rows are known, and there is a port for the managers of what is launched. */
@@ -178,6 +183,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
   return {
     mirror,
     assigner,
+    launches,
     backends: managers.backends,
     webSockets: managers.webSockets,
     wake,

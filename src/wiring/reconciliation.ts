@@ -4,6 +4,7 @@ import { noWayHome } from '../../config/way-home.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
+import type { Tally } from '../lib/tally.ts'
 import type { Cause } from '../model/event.ts'
 import type { HostHandler } from '../model/host-handler.ts'
 import { ActionQueue } from '../reconcile/action-queue.ts'
@@ -32,6 +33,8 @@ export interface ReconciliationOptions {
   /** Whether the mirror has what the database has. */
   readonly isCurrent: () => boolean
   readonly wake: (regionId: string, cause: Cause) => void
+  /** Where the launches' calls are counted. */
+  readonly launches: Tally<'region' | 'outcome'>
   readonly clock: Clock
   readonly logger: Logger
   readonly fault: FaultPoint
@@ -78,6 +81,7 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
         caPins: () => trust.authority().pins,
         tokenOf: (launchId, attempt) => trust.launchToken(launchId, attempt),
         noWayHome: noWayHome(settings),
+        count: (region, outcome) => options.launches.add({ region, outcome }),
         blockS: { capacity: settings.MUSTER_CAPACITY_BLOCK_S, quota: settings.MUSTER_QUOTA_BLOCK_S },
         fault,
       }),

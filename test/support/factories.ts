@@ -2,6 +2,7 @@
 import type { Agent, AgentStatus } from '../../src/model/agent.ts'
 import { isLive } from '../../src/model/agent.ts'
 import type { Cause, FleetEvent } from '../../src/model/event.ts'
+import type { BlockedOffering } from '../../src/model/offering.ts'
 import type { Image, Region } from '../../src/model/region.ts'
 import { defaultDeadlines } from '../../src/model/region.ts'
 import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
@@ -67,6 +68,23 @@ export function anAgent(changes: Partial<Agent> = {}): Agent {
     statusSince: now - 5_000,
     revision: 1,
     ...user,
+    ...changes,
+  }
+}
+
+export function aBlock(changes: Partial<BlockedOffering> = {}): BlockedOffering {
+  const { instanceType = 'small', zone = 'a', lifecycle = 'on-demand' } = changes
+  const regionId = changes.regionId ?? 'test/one'
+  return {
+    id: [regionId, instanceType, zone, lifecycle].join('|'),
+    regionId,
+    instanceType,
+    zone,
+    lifecycle,
+    code: 'insufficient-capacity',
+    reason: 'none left',
+    until: now + 60_000,
+    revision: 1,
     ...changes,
   }
 }

@@ -5,6 +5,7 @@ import { isLive } from '../../src/model/agent.ts'
 import type { AssignRequest, Assignment } from '../../src/model/assignment.ts'
 import { MusterError } from '../../src/model/errors.ts'
 import type { HostStatus } from '../../src/model/host.ts'
+import type { BlockedOffering } from '../../src/model/offering.ts'
 import type { Region } from '../../src/model/region.ts'
 import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
 import { Assigner } from '../../src/assign/assigner.ts'
@@ -46,6 +47,8 @@ export class SmallFleet {
   readonly started: { agentId: string; sessionId: string }[] = []
   fence: number | undefined = 1
   databaseIsAway = false
+  /** What each region's provider has said no to. */
+  readonly blocks = new Map<string, readonly BlockedOffering[]>()
   /** Calls to the store so far. */
   calls = 0
   /** What every call to the store waits for, before its work and before its answer. */
@@ -259,6 +262,8 @@ export class SmallFleet {
       images: image === undefined ? [] : [image],
       activeImage: image,
       hosts: this.hostViews().filter((host) => host.regionId === regionId),
+      blockedOfferings: this.blocks.get(regionId) ?? [],
+      launchBlockedUntil: region.launchBlockedUntil ?? undefined,
     })
   }
 }

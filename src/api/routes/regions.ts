@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 
-import { countCapacity } from '../../model/capacity.ts'
+import { countCapacity, launchObstacle } from '../../model/capacity.ts'
+import { openBlocks } from '../../model/offering.ts'
 import type { RegionSnapshot } from '../../model/snapshot.ts'
 import type { ApiContext } from '../context.ts'
 import { timeText } from '../time-text.ts'
@@ -25,6 +26,7 @@ export function regionRoutes(app: FastifyInstance, { view, assigner }: ApiContex
 function shownRegion(snapshot: RegionSnapshot, waiting: number) {
   const { region, activeImage: image } = snapshot
   const { free, coming, live, hosts } = countCapacity(snapshot)
+  const isCapacityKnown = region.agentsPerHostGiven !== null || region.agentsPerHostDiscovered !== null
   return {
     id: region.id,
     provider: region.provider,
@@ -39,9 +41,20 @@ function shownRegion(snapshot: RegionSnapshot, waiting: number) {
     max_hosts: region.maxHosts,
     hosts,
     image: image === undefined ? null : { id: image.id, image_id: image.imageId, version: image.version },
+    agents_per_host: isCapacityKnown ? region.agentsPerHost : null,
+    agents_per_host_from: region.agentsPerHostGiven !== null ? 'region' : isCapacityKnown ? 'provider' : null,
+    launch_obstacle: launchObstacle(snapshot) ?? null,
     launch_blocked_until: timeText(snapshot.launchBlockedUntil ?? null),
     launch_failures: region.launchFailures,
     launch_error_code: region.launchErrorCode,
     launch_error: region.launchError,
+    blocked_offerings: openBlocks(snapshot).map(({ instanceType, zone, lifecycle, code, reason, until }) => ({
+      instance_type: instanceType,
+      zone,
+      lifecycle,
+      code,
+      reason,
+      until: timeText(until),
+    })),
   }
 }

@@ -38,6 +38,8 @@ export interface LaunchDependencies {
   readonly noWayHome?: string | undefined
   /** How long an offering that was refused is not asked for again, in seconds. */
   readonly blockS: { readonly capacity: number; readonly quota: number }
+  /** One call, or one that could not be made: 'whole', 'partial', or the code of its failure. */
+  readonly count?: (regionId: string, outcome: string) => void
   readonly fault: FaultPoint
 }
 
@@ -127,11 +129,15 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
       fault('launch.after-call')
       const failure = refusal(error)
       // The earlier one may have been carried out before the permission went: its machines are still asked for.
-      if (begun.isRepeat && failure.code === 'unauthorized') return again(failure.code, failure.message)
+      if (begun.isRepeat && failure.code === 'unauthorized') {
+        dependencies.count?.(action.regionId, failure.code)
+        return again(failure.code, failure.message)
+      }
       return settle(action, handler, region, failure, signal)
     }
     fault('launch.after-call')
     const { cloudIds, shortfall } = result
+    dependencies.count?.(action.regionId, cloudIds.length < action.params.count ? 'partial' : 'whole')
     const blockS = shortfall === undefined ? 0 : blockSeconds(handler, shortfall.code)
     return finish(action, { cloudIds, ...shortfall, blockS })
   }
@@ -146,6 +152,7 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
   ): Promise<AttemptResult> {
     const failure = count(action, given)
     const { code, message } = failure
+    dependencies.count?.(action.regionId, code)
     if (code === 'unknown') return again(code, message)
     if (code === 'transient' || code === 'throttled') {
       const lease = fence()

@@ -2,7 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { createApi } from '../../../src/api/server.ts'
+import { Tally } from '../../../src/lib/tally.ts'
 import { silentLogger } from '../../../src/lib/logger.ts'
+import { aBlock } from '../../support/factories.ts'
 import type { ApiFixture } from '../../support/an-api.ts'
 import { anApi, asAdmin, bearer } from '../../support/an-api.ts'
 
@@ -111,13 +113,58 @@ test('regions show their figures, without a database', async () => {
         max_hosts: 10,
         hosts: expect.objectContaining({ ACTIVE: 1, DRAINING: 0 }) as object,
         image: { id: 'fake/a:v1', image_id: 'ami-2', version: 'v1' },
+        agents_per_host: 2,
+        agents_per_host_from: 'region',
+        launch_obstacle: null,
         launch_blocked_until: null,
         launch_failures: 0,
         launch_error_code: null,
         launch_error: null,
+        blocked_offerings: [],
       },
     ],
   })
+})
+
+test('regions say what keeps them from launching, what is blocked, and how many agents a host holds', async () => {
+  const { fleet } = fixture
+  fleet.region('fake/b')
+  fleet.region('fake/c')
+  Object.assign(fleet.regions.get('fake/b')!.region, {
+    ...{ agentsPerHostGiven: null, agentsPerHostDiscovered: 3, agentsPerHost: 3, launchFailures: 1 },
+    launchBlockedUntil: fleet.clock.now() + 60_000,
+    ...{ launchErrorCode: 'insufficient-capacity', launchError: 'every offering is blocked' },
+  })
+  const blocks = [
+    aBlock({ zone: 'b', until: fleet.clock.now() + 2_000 }),
+    aBlock({ until: fleet.clock.now() + 1_000 }),
+    aBlock({ zone: 'c', until: fleet.clock.now() }),
+  ]
+  fleet.blocks.set('fake/b', blocks)
+  const unknown = { agentsPerHostGiven: null, launchErrorCode: 'invalid-request', launchError: 'no subnet' }
+  Object.assign(fleet.regions.get('fake/c')!.region, unknown)
+  const { regions } = (await read('/v1/regions')).json<{ regions: Record<string, unknown>[] }>()
+  expect(regions[1]).toMatchObject({
+    agents_per_host: 3,
+    agents_per_host_from: 'provider',
+    launch_obstacle:
+      'launches are held back for now because insufficient-capacity: every offering is blocked',
+    blocked_offerings: [{ zone: 'a' }, { zone: 'b' }],
+  })
+  expect((regions[1]!['blocked_offerings'] as unknown[])[0]).toEqual({
+    ...{ instance_type: 'small', zone: 'a', lifecycle: 'on-demand' },
+    ...{ code: 'insufficient-capacity', reason: 'none left' },
+    until: new Date(fleet.clock.now() + 1_000).toISOString(),
+  })
+  expect(regions[2]).toMatchObject({
+    agents_per_host: null,
+    agents_per_host_from: null,
+    launch_obstacle:
+      'it is not known yet how many agents a host of the region holds: invalid-request: no subnet',
+  })
+  const { body } = await read('/metrics')
+  expect(body).toContain('muster_offerings_blocked{region="fake/b"} 2')
+  expect(body).toContain('muster_offerings_blocked{region="fake/a"} 0')
 })
 
 test('decisions are found by region and target, the newest first', async () => {
@@ -181,6 +228,20 @@ test('the probes say whether the daemon lives and works', async () => {
   expect(response.statusCode).toBe(503)
   expect(response.json()).toMatchObject({ code: 'unavailable', cause: 'database: away' })
   expect((await app.inject('/healthz')).statusCode).toBe(200)
+})
+
+test('metrics count the calls of launches by outcome', async () => {
+  const launches = new Tally<'region' | 'outcome'>()
+  const { app: counting } = await createApi({ ...fixture.options, launches })
+  const scrape = async () => (await counting.inject({ url: '/metrics', headers: asAdmin })).body
+  launches.add({ region: 'fake/a', outcome: 'whole' })
+  launches.add({ outcome: 'whole', region: 'fake/a' })
+  launches.add({ region: 'fake/a', outcome: 'quota-exceeded' })
+  for (const body of [await scrape(), await scrape()]) {
+    expect(body).toContain('muster_launches_total{region="fake/a",outcome="whole"} 2')
+    expect(body).toContain('muster_launches_total{region="fake/a",outcome="quota-exceeded"} 1')
+  }
+  await counting.close()
 })
 
 test('metrics show the figures of the regions', async () => {

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 
+import { aBlock } from '../../support/factories.ts'
 import { settle } from '../../support/test-clock.ts'
 import { aRequest, patient, SmallFleet } from '../../support/small-fleet.ts'
 
@@ -70,6 +71,23 @@ describe('a request', () => {
     const assigner = fleet.assigner()
     await assigner.assign(aRequest(), patient)
     expect(fleet.claims).toHaveLength(1)
+  })
+
+  test('goes on to the next of its regions while all that the first could launch is blocked', async () => {
+    fleet.region('fake/b')
+    fleet.blocks.set('fake/a', [aBlock({ regionId: 'fake/a', until: fleet.clock.now() + 180_000 })])
+    Object.assign(fleet.regions.get('fake/a')!.region, { launchBlockedUntil: fleet.clock.now() + 180_000 })
+    const assigner = fleet.assigner()
+    const regions = ['fake/a', 'fake/b']
+    const waiting = assigner.assign(aRequest({ regions, waitMs: 10_000 }), patient)
+    await settle()
+    // It is the first region's demand still, and nobody launches for it in the other.
+    expect([assigner.waitingUsers('fake/a'), assigner.waitingUsers('fake/b')]).toEqual([1, 0])
+    fleet.free('b1', 'h9', 'fake/b')
+    expect(await waiting).toMatchObject({ outcome: 'assigned', seat: { regionId: 'fake/b' } })
+    fleet.free('b2', 'h9', 'fake/b')
+    const atOnce = assigner.assign(aRequest({ userId: 'bob', regions }), patient)
+    expect(await atOnce).toMatchObject({ outcome: 'assigned', seat: { regionId: 'fake/b' } })
   })
 
   test('that is not served is recorded once, as demand of its first enabled region', async () => {

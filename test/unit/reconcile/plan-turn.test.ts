@@ -9,7 +9,7 @@ import { planTurn } from '../../../src/reconcile/plan-turn.ts'
 import { someEvent, someSnapshot } from '../../support/arbitraries.ts'
 import { deepFreeze } from '../../support/deep-freeze.ts'
 import { expectPlan } from '../../support/expect-plan.ts'
-import { aHost, anEvent, aRegion, aSnapshot, aTick, now } from '../../support/factories.ts'
+import { aBlock, aHost, anEvent, aRegion, aSnapshot, aTick, now } from '../../support/factories.ts'
 
 const anAlgorithm = (plan: (snapshot: RegionSnapshot) => unknown): ScalingAlgorithm => ({
   ...algorithms.default,
@@ -162,6 +162,17 @@ describe('what decisions become', () => {
       target_free_agents: 4,
       image_id: 'image-2',
     })
+    expect(plan!.inputs).not.toHaveProperty('blocked_offerings')
+  })
+
+  it('keeps what was blocked, those that end first by name, and how many more', () => {
+    const blocks = Array.from({ length: 22 }, (_, index) =>
+      aBlock({ zone: `z${index}`, until: now + 22 - index }),
+    )
+    const { plan } = withDefault(aSnapshot({ blockedOfferings: [...blocks, aBlock({ until: now })] }))
+    const named = plan!.inputs['blocked_offerings'] as string[]
+    expect(named).toHaveLength(21)
+    expect([named[0], named.at(-1)]).toEqual(['small z21 on-demand: insufficient-capacity', 'and 2 more'])
   })
 })
 
