@@ -72,6 +72,10 @@ class AwsHandler implements HostHandler {
     yield* this.#at(regionId).machines.list(regionId, signal)
   }
 
+  async label(labels: ReadonlyMap<string, string>, regionId: string, signal: AbortSignal): Promise<void> {
+    await this.#at(regionId).machines.label(labels, signal)
+  }
+
   async terminate(
     cloudIds: readonly string[],
     signal: AbortSignal,

@@ -1,5 +1,5 @@
 /** The machines of this fleet in one AWS region: finding and ending them. */
-import { DescribeInstancesCommand, TerminateInstancesCommand } from '@aws-sdk/client-ec2'
+import { CreateTagsCommand, DescribeInstancesCommand, TerminateInstancesCommand } from '@aws-sdk/client-ec2'
 import type { Filter, Instance } from '@aws-sdk/client-ec2'
 
 import type { Clock } from '../../src/lib/clock.ts'
@@ -46,7 +46,15 @@ export class Machines {
         cloudId: idOf(instance),
         launchId: tagOf(instance, tagKeys.launch) ?? '',
         startedAt: instance.LaunchTime?.getTime() ?? 0,
+        label: tagOf(instance, tagKeys.host),
       }
+    }
+  }
+
+  async label(labels: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
+    for (const [id, hostId] of labels) {
+      const input = { Resources: [id], Tags: [{ Key: tagKeys.host, Value: hostId }] }
+      await this.#options.ec2.sendHarmless('write', () => new CreateTagsCommand(input), signal)
     }
   }
 

@@ -21,6 +21,8 @@ export const tagKeys = {
   launch: 'muster:launch',
   region: 'muster:region',
   version: 'muster:version',
+  /** Put on once the machine has its row; nothing depends on it. */
+  host: 'muster:host',
 } as const
 
 /** As stored with the launch; no secret, and no user data but its hash. */

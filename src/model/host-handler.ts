@@ -49,6 +49,8 @@ export interface CloudHost {
   readonly launchId: string
   /** Milliseconds since the epoch. */
   readonly startedAt: number
+  /** The id of its host, as the machine itself is marked with; undefined: it is not, or cannot be. */
+  readonly label?: string | undefined
 }
 
 /**
@@ -114,6 +116,11 @@ export interface HostHandler {
     signal: AbortSignal,
     regionId?: string,
   ): Promise<ReadonlyMap<string, 'accepted' | 'gone'>>
+  /**
+   * Mark machines (cloud id to the id of their host) for people who look at the provider's own console. Nothing depends
+   * on it: the sweep repairs what is missing, and a failure is put off until it looks again.
+   */
+  label?(labels: ReadonlyMap<string, string>, regionId: string, signal: AbortSignal): Promise<void>
   /**
    * What may be asked for in the region, in order of preference. Without this member there is one kind of machine.
    *

@@ -141,6 +141,15 @@ export function describeHandlerContract(name: string, create: () => Promise<Hand
       }
     })
 
+    it('labels its own machines, and no others, where it can label at all', async () => {
+      const { cloudIds } = await launch({ count: 2 })
+      const [marked = '', plain = ''] = cloudIds
+      expect((await listed()).map(({ label }) => label)).toEqual([undefined, undefined])
+      await handler.label?.(new Map([[marked, 'h-1']]), region.id, never)
+      const labels = new Map((await listed()).map(({ cloudId, label }) => [cloudId, label]))
+      expect([labels.get(marked), labels.get(plain)]).toEqual([handler.label && 'h-1', undefined])
+    })
+
     it('gives the same machines for the same token, also to a restarted daemon', async () => {
       const spec = await prepare()
       const first = await handler.launch(spec, never)
