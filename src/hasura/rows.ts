@@ -327,14 +327,13 @@ export const actionRow = z
     nextAttemptAt,
   }))
 
-export const begunCallRow = z
-  .object({
-    status: z.enum(actionStatuses),
-    offering,
-    request: jsonObject,
-    is_repeat: z.boolean(),
-  })
-  .transform(({ is_repeat: isRepeat, ...row }): BegunCall => ({ ...row, isRepeat }))
+/** One that is CANCELLED was perhaps never stored. */
+export const begunCallRow = z.union([
+  z.object({ status: z.literal('CANCELLED') }).transform(() => 'cancelled' as const),
+  z
+    .object({ offering, request: jsonObject, is_repeat: z.boolean() })
+    .transform(({ is_repeat: isRepeat, ...row }): BegunCall => ({ ...row, isRepeat })),
+])
 
 export const decisionRow = z
   .object({

@@ -1,4 +1,4 @@
-import type { Action, ActionStatus } from '../model/action.ts'
+import type { Action } from '../model/action.ts'
 import type { Agent } from '../model/agent.ts'
 import type { Assignment, AssignOutcome } from '../model/assignment.ts'
 import type { DecisionRecord } from '../model/decision.ts'
@@ -44,8 +44,8 @@ export interface FleetStore {
   ): Promise<void>
   logAction(actionId: string, level: 'info' | 'warn' | 'error', message: string): Promise<void>
   /**
-   * Store a call, and the token of its machines, before it is made; what was stored before wins. A status other than RUNNING: its hosts are not wanted
-   * any more, and nothing was ever sent. Undefined: the action has ended, or the lease is not ours.
+   * Store a call, and the token of its machines, before it is made; what was stored before wins. `cancelled`: its hosts are
+   * not wanted any more, and nothing was ever sent. Undefined: the action has ended, or the lease is not ours.
    */
   beginCall(
     actionId: string,
@@ -53,7 +53,7 @@ export interface FleetStore {
     offering: Offering,
     request: JsonObject,
     token: LaunchToken,
-  ): Promise<BegunCall | undefined>
+  ): Promise<BegunCall | 'cancelled' | undefined>
   /** The call was surely not carried out. */
   settleCall(actionId: string, fence: number): Promise<void>
   /**
@@ -159,7 +159,6 @@ export interface LaunchToken {
 }
 
 export interface BegunCall {
-  readonly status: ActionStatus
   readonly offering: Offering
   readonly request: JsonObject
   /** Whether this very request may have been sent, and carried out, before. */

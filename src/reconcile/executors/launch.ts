@@ -101,7 +101,7 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
       lifetimeS: tokenLifetimeS,
     })
     if (begun === undefined) return again('not-stored', 'it had ended, or the lease has')
-    if (begun.status !== 'RUNNING') {
+    if (begun === 'cancelled') {
       forget(action)
       return { outcome: 'done', message: 'its hosts are not wanted any more; nothing was asked for' }
     }

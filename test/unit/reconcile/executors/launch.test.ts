@@ -86,7 +86,7 @@ function anExecutor(changes: Partial<LaunchDependencies> = {}) {
         tokens.push(token)
         isRepeat ||= isCalling
         isCalling = true
-        return { status: 'RUNNING', offering, request, isRepeat }
+        return { offering, request, isRepeat }
       },
       settleCall: async () => {
         isCalling = false
@@ -141,7 +141,7 @@ describe('a call', () => {
   })
 
   it('is not made when nobody wants its hosts any more', async () => {
-    const { store } = storeThat({ beginCall: async () => ({ ...begun, status: 'CANCELLED' }) })
+    const { store } = storeThat({ beginCall: async () => 'cancelled' })
     expect(await anExecutor({ store })(aLaunch, patient)).toMatchObject({ outcome: 'done' })
     expect(sent).toHaveLength(0)
   })
@@ -291,7 +291,6 @@ function storeThat(changes: Partial<LaunchDependencies['store']>): Pick<LaunchDe
     store: {
       beginCall: async (_id, _fence, offering, request) => ({
         ...begun,
-        status: 'RUNNING',
         offering,
         request,
       }),
