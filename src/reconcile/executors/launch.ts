@@ -12,6 +12,7 @@ import { LaunchError } from '../../model/host-handler.ts'
 import type { BlockedOffering } from '../../model/offering.ts'
 import type { BegunCall, FleetStore, LaunchOutcome } from '../../store/fleet-store.ts'
 import type { ActionOf, AttemptResult } from '../action-queue.ts'
+import { FreshBlocks } from './fresh-blocks.ts'
 import { chooseOffering } from './launch-offering.ts'
 import type { OfferingChoice } from './launch-offering.ts'
 
@@ -62,6 +63,8 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
   const calls = new Map<string, Call>()
   /** Of codes that nobody has classified: how often in a row each action has met one. */
   const strange = new Map<string, { readonly providerCode: string; readonly times: number }>()
+
+  const fresh = new FreshBlocks()
 
   const forget = (action: Launch): void => {
     calls.delete(action.id)
@@ -138,7 +141,7 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
     fault('launch.after-call')
     const { cloudIds, shortfall } = result
     dependencies.count?.(action.regionId, cloudIds.length < action.params.count ? 'partial' : 'whole')
-    const blockS = shortfall === undefined ? 0 : blockSeconds(handler, shortfall.code)
+    const blockS = shortfall === undefined ? 0 : block(handler, action, shortfall.code)
     return finish(action, { cloudIds, ...shortfall, blockS })
   }
 
@@ -159,16 +162,16 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
       if (lease !== undefined && calls.has(action.id)) await store.settleCall(action.id, lease)
       return again(code, message)
     }
-    const blockS = blockSeconds(handler, code)
+    const blockS = block(handler, action, code)
     if (blockS === 0) return finish(action, { cloudIds: [], code, message })
-    const offering = calls.get(action.id)?.offering ?? action.offering
-    const rest = offering === null ? [] : [blocked(offering, region, dependencies.now() + blockS * 1000)]
-    const next = await choose(handler, region, signal, rest).catch(refusal)
+    const next = await choose(handler, region, signal).catch(refusal)
     if ('code' in next) return again(next.code, next.message)
     const lease = fence()
     if (lease === undefined) return again('standby', 'the lease was lost meanwhile')
-    const isLast = !('offering' in next)
-    if (isLast) return finish(action, { cloudIds: [], code, message, blockS, until: next.blockedUntil })
+    if (!('offering' in next)) {
+      const { blockedUntil: until, message: why } = next
+      return finish(action, { cloudIds: [], code, message: `${message}; ${why}`, blockS, until })
+    }
     const stored = await store.refuseCall(action.id, lease, { code, message, blockS, next: next.offering })
     fault('launch.after-refusal')
     if (stored === undefined) return again('not-stored', 'it had ended, or the lease has')
@@ -205,7 +208,7 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
       throw new LaunchError('invalid-request', dependencies.noWayHome)
     }
     const choice =
-      action.offering === null ? await choose(handler, region, signal, []) : { offering: action.offering }
+      action.offering === null ? await choose(handler, region, signal) : { offering: action.offering }
     if (!('offering' in choice)) return choice
     const { offering } = choice
     const wish = {
@@ -225,17 +228,31 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
     handler: HostHandler,
     region: LaunchRegion,
     signal: AbortSignal,
-    also: readonly BlockedOffering[],
   ): Promise<OfferingChoice> {
     const offerings = await handler.offerings?.(region, signal)
-    return chooseOffering(region, offerings, [...region.blockedOfferings, ...also], dependencies.now())
+    const now = dependencies.now()
+    // A call may take a minute: others have been refused meanwhile.
+    const { blockedOfferings } = dependencies.regionOf(region.id) ?? region
+    return chooseOffering(region, offerings, fresh.with(region.id, blockedOfferings, now), now)
   }
 
-  /** A provider with one kind of machine has nothing else to offer: its region is held back, as ever. */
-  function blockSeconds(handler: HostHandler, code: string): number {
+  /**
+   * Of an offering that was refused: for how many seconds, 0 for not at all. A provider with one kind of machine has
+   * nothing else to offer: its region is held back, as ever.
+   */
+  function block(handler: HostHandler, action: Launch, code: string): number {
+    const offering = calls.get(action.id)?.offering ?? action.offering
     if (handler.offerings === undefined) return 0
-    if (code === 'insufficient-capacity') return dependencies.blockS.capacity
-    return code === 'quota-exceeded' ? dependencies.blockS.quota : 0
+    const seconds =
+      code === 'insufficient-capacity'
+        ? dependencies.blockS.capacity
+        : code === 'quota-exceeded'
+          ? dependencies.blockS.quota
+          : 0
+    if (seconds === 0) return 0
+    const now = dependencies.now()
+    if (offering !== null) fresh.add(action.regionId, offering, code, now + seconds * 1000, now)
+    return seconds
   }
 
   function count(action: Launch, failure: Failure): Failure {
@@ -254,12 +271,6 @@ export function createLaunchExecutor(dependencies: LaunchDependencies) {
 
 function storedCall({ offering, request }: Launch): Call | undefined {
   return offering === null || request === null ? undefined : { offering, request }
-}
-
-function blocked(offering: BegunCall['offering'], region: LaunchRegion, until: number): BlockedOffering {
-  const { instanceType, zone, lifecycle } = offering
-  const id = [region.id, instanceType, zone, lifecycle].join('|')
-  return { id, regionId: region.id, instanceType, zone, lifecycle, code: '', reason: '', until, revision: 0 }
 }
 
 const again = (code: string, message: string): AttemptResult => ({ outcome: 'failed', code, message })
