@@ -152,6 +152,20 @@ begin
   end if;
 end $$;
 
+-- Each refusal, of all of a call or of part of it, is in the decision log; `upcoming` is the offering that comes next.
+create or replace function fleet.log_refusal(action fleet.actions, code text, message text, upcoming jsonb) returns void
+language sql as $$
+  insert into fleet.decisions (id, region_id, turn, place, kind, target, reason, inputs)
+    select action.id || ':refused', action.region_id, d.turn, d.place, 'refuse', action.launch_id,
+      left(concat_ws(': ', nullif(concat_ws(' ', action.offering ->> 'instanceType', nullif(action.offering ->> 'zone', ''),
+          action.offering ->> 'lifecycle'), ''), log_refusal.code, log_refusal.message)
+        || coalesce('; next: ' || concat_ws(' ', upcoming ->> 'instanceType', nullif(upcoming ->> 'zone', ''),
+          upcoming ->> 'lifecycle'), ''), 2000),
+      jsonb_build_object('offering', action.offering, 'code', log_refusal.code, 'attempt', action.attempt)
+    from fleet.decisions d where d.id = action.decision_id
+    on conflict (id) do nothing
+$$;
+
 -- The provider said no for certain: this call ends, its offering is blocked for `block_s` seconds, the refusal is in the
 -- decision log, and the next call (of `next_offering`) is stored; without one the launch ends. Gives the ended action
 -- and, when there is one, the next; nothing when it had ended already, or the lease is not ours.
@@ -175,15 +189,7 @@ begin
   perform 1 from fleet.hosts h where h.launch_id = action.launch_id order by h.id for update;
   is_wanted := exists (select 1 from fleet.hosts h where h.launch_id = action.launch_id and h.status = 'LAUNCHING');
   perform fleet.block_offering(action, refuse_call.code, refuse_call.message, block_s);
-  insert into fleet.decisions (id, region_id, turn, place, kind, target, reason, inputs)
-    select action.id || ':refused', action.region_id, d.turn, d.place, 'refuse', action.launch_id,
-      left(coalesce(concat_ws(' ', action.offering ->> 'instanceType', nullif(action.offering ->> 'zone', ''),
-          action.offering ->> 'lifecycle') || ': ', '') || refuse_call.code || coalesce(': ' || refuse_call.message, '')
-        || case when upcoming is null then '; no other offering is left'
-           else '; next: ' || concat_ws(' ', upcoming ->> 'instanceType', nullif(upcoming ->> 'zone', ''), upcoming ->> 'lifecycle') end, 2000),
-      jsonb_build_object('offering', action.offering, 'code', refuse_call.code, 'attempt', action.attempt)
-    from fleet.decisions d where d.id = action.decision_id
-    on conflict (id) do nothing;
+  perform fleet.log_refusal(action, refuse_call.code, refuse_call.message, upcoming);
   return query update fleet.actions a set status = 'FAILED', error_code = refuse_call.code, error = refuse_call.message,
     is_calling = false, next_attempt_at = null, finished_at = now(), updated_at = now() where a.id = action.id returning a.*;
   if upcoming is not null and is_wanted then
@@ -231,6 +237,7 @@ begin
   perform 1 from fleet.regions r where r.id = action.region_id and result ->> 'code' is not null for no key update;
   perform fleet.end_launch(action.launch_id, result -> 'cloud_ids', result ->> 'message');
   if result ->> 'code' is not null then
+    perform fleet.log_refusal(action, result ->> 'code', result ->> 'message', null);
     perform fleet.block_offering(action, result ->> 'code', result ->> 'message', (result ->> 'block_s')::integer);
     if not (is_partial and coalesce((result ->> 'block_s')::integer, 0) > 0) then
       perform fleet.hold_launches(action.region_id, result ->> 'code', result ->> 'message', (result ->> 'until')::timestamptz);
