@@ -17,6 +17,8 @@ export type Ec2Fault =
   | { readonly kind: 'reset-before' }
   /** Carried out; the connection breaks before the answer. */
   | { readonly kind: 'reset-after' }
+  /** Carried out; the answer is that of a server that stumbled. */
+  | { readonly kind: 'stumbled' }
   /** Carried out; no answer ever comes. */
   | { readonly kind: 'silent' }
   /** Carried out; half of the answer comes, then nothing. */
@@ -26,8 +28,17 @@ export type Ec2Fault =
   | { readonly kind: 'slow'; readonly ms: number }
   /** RunInstances gives fewer machines than it was asked for. */
   | { readonly kind: 'partial'; readonly machines: number }
-  /** Calls back before the request is forwarded, or before its answer is, and waits for it. */
-  | { readonly kind: 'pause'; readonly at: 'request' | 'answer'; readonly then: () => Promise<void> | void }
+  /** Taken in; the connection breaks, and it is carried out so many milliseconds later all the same. */
+  | { readonly kind: 'late'; readonly ms: number }
+  /**
+   * Calls back before the request is forwarded, or before its answer is, and waits for it; or once the answer is out.
+   * 'dropped': it is never carried out, or never answered.
+   */
+  | {
+      readonly kind: 'pause'
+      readonly at: 'request' | 'answer' | 'sent'
+      readonly then: () => Promise<'dropped' | undefined> | undefined
+    }
 
 export interface Ec2Request {
   readonly action: string
@@ -43,6 +54,14 @@ export interface Ec2ProxyOptions {
   readonly invisibleMs?: number
 }
 
+/** What the machines of one launch came to, whatever became of the answers. */
+export interface GivenMachines {
+  /** As many as were asked for in one call. */
+  readonly wanted: number
+  /** In the order of their making. */
+  readonly ids: string[]
+}
+
 interface Answer {
   readonly status: number
   readonly type: string
@@ -54,6 +73,10 @@ export class Ec2Proxy {
   invisibleMs: number
   /** All that came in, in order. */
   readonly requests: Ec2Request[] = []
+  /** By `muster:launch`. Nothing is ever taken from it: a launch with more than it wanted was doubled at some moment. */
+  readonly given = new Map<string, GivenMachines>()
+  /** Asked about each request for which no fault is waiting. */
+  mischief: (action: string, parameters: URLSearchParams) => Ec2Fault | undefined = () => undefined
   readonly #target: URL
   readonly #server: Server
   readonly #faults = new Map<string, Ec2Fault[]>()
@@ -92,6 +115,16 @@ export class Ec2Proxy {
     this.#faults.set(action, [...(this.#faults.get(action) ?? []), ...faults])
   }
 
+  /** Launches that were ever given more machines than they wanted. */
+  get doubled(): readonly string[] {
+    return [...this.given].filter(([, { wanted, ids }]) => ids.length > wanted).map(([launchId]) => launchId)
+  }
+
+  /** Whether a launch with this token was taken in: it will not be refused any more. */
+  knows(token: string | null): boolean {
+    return token !== null && this.#tokens.has(token)
+  }
+
   countOf(action: string): number {
     return this.requests.filter((request) => request.action === action).length
   }
@@ -101,6 +134,8 @@ export class Ec2Proxy {
     this.#faults.clear()
     this.#tokens.clear()
     this.#hidden.clear()
+    this.given.clear()
+    this.mischief = () => undefined
     this.requests.length = 0
     this.keepsTokens = true
     this.invisibleMs = 0
@@ -111,7 +146,7 @@ export class Ec2Proxy {
     const parameters = new URLSearchParams(text)
     const action = parameters.get('Action') ?? ''
     this.requests.push({ action, parameters })
-    const fault = this.#faults.get(action)?.shift()
+    const fault = this.#faults.get(action)?.shift() ?? this.mischief(action, parameters)
     if (fault?.kind === 'refused') {
       send(response, errorAnswer(fault.code, fault.message ?? 'as the test wants it', fault.status ?? 400))
       return
@@ -120,31 +155,38 @@ export class Ec2Proxy {
       request.socket.resetAndDestroy()
       return
     }
-    if (fault?.kind === 'pause' && fault.at === 'request') await fault.then()
-    const machines = fault?.kind === 'partial' ? fault.machines : undefined
-    const answer = await this.#answerOf(request, action, parameters, machines)
-    if (fault?.kind === 'pause' && fault.at === 'answer') await fault.then()
+    if (fault?.kind === 'late') request.socket.resetAndDestroy()
+    if (fault?.kind === 'pause' && fault.at === 'request' && (await fault.then()) === 'dropped') return
+    const answer = await this.#answerOf(request, action, parameters, fault)
+    if (fault?.kind === 'late') return
+    if (fault?.kind === 'pause' && fault.at === 'answer' && (await fault.then()) === 'dropped') return
     if (fault?.kind === 'slow') await new Promise((resolve) => setTimeout(resolve, fault.ms))
     if (fault?.kind === 'reset-after') request.socket.resetAndDestroy()
+    else if (fault?.kind === 'stumbled') send(response, errorAnswer('InternalError', 'it stumbled', 500))
     else if (fault?.kind === 'stalled') sendPart(response, answer)
     else if (fault?.kind === 'cut' && fault.passesForWhole === true) send(response, halfOf(answer))
     else if (fault?.kind === 'cut') sendPart(response, answer, () => request.socket.destroy())
     else if (fault?.kind !== 'silent') send(response, answer)
+    if (fault?.kind === 'pause' && fault.at === 'sent') {
+      await once(response, 'close')
+      await fault.then()
+    }
   }
 
   #answerOf(
     request: IncomingMessage,
     action: string,
     parameters: URLSearchParams,
-    machines: number | undefined,
+    fault: Ec2Fault | undefined,
   ): Promise<Answer> {
-    if (action === 'RunInstances') return this.#run(request, parameters, machines)
+    if (action === 'RunInstances') return this.#run(request, parameters, fault)
     if (action === 'DescribeInstances') return this.#describe(request, parameters)
     if (action === 'TerminateInstances') return this.#terminate(request, parameters)
     return this.#forward(request, parameters)
   }
 
-  #run(request: IncomingMessage, parameters: URLSearchParams, machines: number | undefined): Promise<Answer> {
+  #run(request: IncomingMessage, parameters: URLSearchParams, fault: Ec2Fault | undefined): Promise<Answer> {
+    const machines = fault?.kind === 'partial' ? fault.machines : undefined
     const token = parameters.get('ClientToken')
     const text = parameters.toString()
     const forwarded = new URLSearchParams(parameters)
@@ -160,13 +202,22 @@ export class Ec2Proxy {
         'Arguments on this idempotent request are inconsistent with arguments used in previous request(s).'
       return Promise.resolve(errorAnswer('IdempotentParameterMismatch', words, 400))
     }
-    const answer = this.#forward(request, forwarded).then((done) => {
-      if (done.status === 200) this.#hide(done)
-      else if (token !== null) this.#tokens.delete(token)
+    const dueMs = fault?.kind === 'late' ? fault.ms : 0
+    const answer = this.#forward(request, forwarded, dueMs).then((done) => {
+      if (done.status === 200) {
+        this.#hide(done)
+        this.#note(launchTagOf(parameters), Number(parameters.get('MaxCount')), done)
+      } else if (token !== null) this.#tokens.delete(token)
       return done
     })
     if (isKept) this.#tokens.set(token, { request: digest(text), answer })
     return answer
+  }
+
+  #note(launchId: string, wanted: number, { body }: Answer): void {
+    const given = this.given.get(launchId) ?? { wanted, ids: [] }
+    for (const [, id = ''] of body.toString('utf8').matchAll(/<instanceId>([^<]+)</g)) given.ids.push(id)
+    this.given.set(launchId, given)
   }
 
   #hide({ body }: Answer): void {
@@ -201,7 +252,8 @@ export class Ec2Proxy {
     return Promise.resolve(errorAnswer('InvalidInstanceID.NotFound', words, 400))
   }
 
-  async #forward(request: IncomingMessage, parameters: URLSearchParams): Promise<Answer> {
+  async #forward(request: IncomingMessage, parameters: URLSearchParams, dueMs = 0): Promise<Answer> {
+    if (dueMs > 0) await new Promise((resolve) => setTimeout(resolve, dueMs))
     const body = Buffer.from(parameters.toString())
     const { connection: _, 'content-length': __, ...headers } = request.headers
     const outgoing = httpRequest(this.#target, {
@@ -217,6 +269,11 @@ export class Ec2Proxy {
       body: await buffer(response),
     }
   }
+}
+
+function launchTagOf(parameters: URLSearchParams): string {
+  const [name] = [...parameters].find(([, value]) => value === 'muster:launch') ?? []
+  return parameters.get(name?.replace(/Key$/, 'Value') ?? '') ?? ''
 }
 
 function errorAnswer(code: string, message: string, status: number): Answer {
