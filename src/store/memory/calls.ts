@@ -9,6 +9,7 @@ import { hostsOfLaunch, updateHost } from './host-rows.ts'
 import { storeLaunchToken } from './launch-tokens.ts'
 import { endLaunch } from './launches.ts'
 import type { MemoryDatabase } from './memory-database.ts'
+import { logRefusal } from './refusals.ts'
 import { updateRegion } from './region-rows.ts'
 import type { ActionRow, RegionRow } from './rows.ts'
 
@@ -90,7 +91,7 @@ function refuseCall(db: MemoryDatabase, action: ActionRow, refusal: Refusal): Ac
   const { launchId, attempt } = launchOf(action.id)
   const wasWanted = isWanted(db, launchId)
   blockOffering(db, action, { code, message, seconds: blockS })
-  noteRefusal(db, action, refusal)
+  logRefusal(db, action, refusal)
   db.actions.put({
     ...action,
     status: 'FAILED',
@@ -118,34 +119,6 @@ function refuseCall(db: MemoryDatabase, action: ActionRow, refusal: Refusal): Ac
   endLaunch(db, launchId, [], message)
   if (next === undefined) holdLaunches(db, action.regionId, { code, message })
   return undefined
-}
-
-function noteRefusal(db: MemoryDatabase, action: ActionRow, { code, message, next }: Refusal): void {
-  const id = `${action.id}:refused`
-  const decision = db.decisions.get(action.decisionId)
-  if (decision === undefined || db.decisions.get(id) !== undefined) return
-  const { launchId, attempt } = launchOf(action.id)
-  const left = next === undefined ? 'no other offering is left' : `next: ${words(next)}`
-  db.decisions.put({
-    id,
-    regionId: action.regionId,
-    turn: decision.turn,
-    place: decision.place,
-    causes: [],
-    kind: 'refuse',
-    target: launchId,
-    reason: `${words(action.offering)}: ${code}: ${message}; ${left}`.slice(0, 2000),
-    inputs: { offering: action.offering, code, attempt },
-    repeats: 1,
-    createdAt: db.now(),
-    updatedAt: db.now(),
-  })
-}
-
-function words(offering: Offering | null): string {
-  if (offering === null) return ''
-  const { instanceType, zone, lifecycle } = offering
-  return zone === '' ? `${instanceType} ${lifecycle}` : `${instanceType} ${zone} ${lifecycle}`
 }
 
 function isWanted(db: MemoryDatabase, launchId: string): boolean {

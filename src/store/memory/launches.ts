@@ -6,6 +6,7 @@ import { isOpen } from './actions.ts'
 import { blockOffering, holdLaunches } from './holds.ts'
 import { hostsOfLaunch, updateHost } from './host-rows.ts'
 import type { MemoryDatabase } from './memory-database.ts'
+import { logRefusal } from './refusals.ts'
 
 /** As `fleet.bind_launch`: machines and unbound rows, both in order of id; gives the launch's rows. */
 export function bindLaunch(
@@ -36,6 +37,7 @@ export function finishLaunch(
   const { cloudIds, code, message, blockS = 0, until } = result
   endLaunch(db, launchOf(actionId).launchId, cloudIds, message)
   if (code !== undefined) {
+    logRefusal(db, action, { code, message })
     blockOffering(db, action, { code, message, seconds: blockS })
     if (cloudIds.length === 0 || blockS <= 0) holdLaunches(db, action.regionId, { code, message, until })
   }
