@@ -77,5 +77,6 @@ describeWithMoto('kill -9 of the daemon at each request of a launch', () => {
     expect(proxy.doubled).toEqual([])
     // No launch was given up for another.
     expect(proxy.given.size).toBe(killedAt.length)
+    await world.drop(killedAt.map(idOf))
   })
 })

@@ -1,6 +1,6 @@
 /**
- * Faults by chance, at any request, over a region that grows, is drained and shrinks, with the daemon killed twice on
- * the way. The same seed gives the same fault to the same request of its kind; `-t 'seed 7'` repeats one schedule.
+ * Faults by chance, at any request, over a region that grows, is drained and shrinks, with the daemon killed once
+ * or twice on the way. The same seed gives the same fault to the same request of its kind; `-t 'seed 7'` repeats one schedule.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 
@@ -32,12 +32,12 @@ const ofLaunches: readonly Ec2Fault[] = [
   { kind: 'partial', machines: 1 },
 ]
 /** How many of a hundred requests go wrong. */
-const shares: Readonly<Record<string, number>> = { RunInstances: 60, TerminateInstances: 40 }
+const shares: Readonly<Record<string, number>> = { RunInstances: 50, TerminateInstances: 30 }
 
 describeWithMoto('through faults by chance', () => {
   let world: AwsWorld
   beforeAll(async () => {
-    world = await startAwsWorld({ MUSTER_CAPACITY_BLOCK_S: '1', MUSTER_AWS_REQUEST_TIMEOUT_S: '2' })
+    world = await startAwsWorld({ MUSTER_CAPACITY_BLOCK_S: '1', MUSTER_AWS_REQUEST_TIMEOUT_S: '1.5' })
   })
   afterAll(async () => world.close())
   afterEach(() => world.proxy.forget())
@@ -46,7 +46,7 @@ describeWithMoto('through faults by chance', () => {
   it.each(seeds)('seed %i leaves exactly the machines of its rows', async (seed) => {
     const { daemon, proxy, machines } = world
     const region = `aws/us-east-1/seed-${seed}`
-    const maxHosts = 4
+    const maxHosts = 3
     let most = 0
     machines.watch = (standing) => {
       most = Math.max(most, standing.filter(({ regionId }) => regionId === region).length)
@@ -74,9 +74,9 @@ describeWithMoto('through faults by chance', () => {
           what: `${count} hosts in ${region}\n${daemon.output.slice(-6000)}`,
         },
       )
-    await world.addRegion(region, 2, { max_hosts: maxHosts })
+    await world.addRegion(region, 1, { max_hosts: maxHosts })
     const [host] = await atLeast(1)
-    await world.setRegion(region, { target_free_agents: 3 })
+    await world.setRegion(region, { target_free_agents: 2 })
     await eventually(async () => {
       await reborn
       const { status } = await daemon.post(`/v1/hosts/${encodeURIComponent(host?.id ?? '')}/drain`)
@@ -84,8 +84,12 @@ describeWithMoto('through faults by chance', () => {
     })
     await atLeast(2)
     await world.setRegion(region, { target_free_agents: 1 })
-    await eventually(async () => (await world.hosts(region)).length < 3 || undefined, { timeoutMs: 60_000 })
 
+    // It goes on while the region shrinks, and then EC2 is as it should be.
+    await eventually(async () => {
+      await reborn
+      return (await world.hosts(region)).some(({ status }) => status !== 'ACTIVE')
+    })
     proxy.mischief = () => undefined
     await reborn
     await world.settled(region, 1, 90_000)
@@ -95,13 +99,13 @@ describeWithMoto('through faults by chance', () => {
   })
 })
 
-/** Two of the first requests end the daemon; of the others, each kind has its own chances. */
+/** One or two of the first requests end the daemon; of the others, each kind has its own chances. */
 function mischiefOf(
   seed: number,
   { isTaken, kill }: { isTaken: (token: string | null) => boolean; kill: () => Promise<void> },
 ): (action: string, parameters: URLSearchParams) => Ec2Fault | undefined {
   const chance = new Chance(seed * 7919)
-  const killAt = new Set([chance.integer(2, 9), chance.integer(12, 25)])
+  const killAt = new Set([chance.integer(2, 30), ...(chance.happens(0.5) ? [chance.integer(2, 12)] : [])])
   const instant = () => chance.pick(['request', 'answer', 'sent'] as const)
   const chances = new Map<string, Chance>()
   let count = 0
@@ -112,7 +116,7 @@ function mischiefOf(
     }
     const own = chances.get(action) ?? new Chance(seed * 104_729 + action.length * 31 + action.charCodeAt(0))
     chances.set(action, own)
-    const isHit = own.happens((shares[action] ?? 12) / 100)
+    const isHit = own.happens((shares[action] ?? 8) / 100)
     const fault = own.pick(action === 'RunInstances' ? ofLaunches : ofAnyRequest)
     // What was accepted once is not refused when it is repeated.
     if (!isHit || (fault === noCapacity && isTaken(parameters.get('ClientToken')))) return undefined
