@@ -106,9 +106,9 @@ async function launch(on: pg.Client): Promise<void> {
   if (number === undefined) return
   const id = `${region}:${number}.0`
   const machines = [`${id}/1`, `${id}/2`]
-  await call(on, 'store_launch_token', [id, id, sha256(id), 2, 900, fence])
   const offering = { instanceType: 'x', zone: '', lifecycle: 'spot' }
-  await call(on, 'begin_call', [id, fence, offering, {}])
+  const token = { id, secret_hash: sha256(id), uses: 2, lifetime_s: 900 }
+  await call(on, 'begin_call', [id, fence, offering, {}, token])
   if (Math.random() < 0.2) {
     await call(on, 'refuse_call', [id, fence, 'capacity', 'none', 60, null])
     return
@@ -184,7 +184,12 @@ async function reuse(on: pg.Client): Promise<void> {
     on,
     `select cloud_id as id from fleet.hosts where launch_id = '${String(token['launch_id'])}' and cloud_id is not null`,
   )
-  await redeem(on, token['id'] as string, chance() ? (machine ?? 'm') : fresh('stranger '), fresh('key '))
+  await redeem(
+    on,
+    token['id'] as string,
+    chance() && machine !== undefined ? machine : fresh('stranger '),
+    fresh('key '),
+  )
 }
 
 const userOf = (): string => pick(['u1', 'u2', 'u3', 'u4'])
@@ -239,6 +244,9 @@ const tasks: Readonly<Record<string, Task>> = {
     ),
   ),
   'register a host': async (on) => call(on, 'register_host', [await aHost(on), 'a', 2, fence]),
+  interrupt: rarely(async (on) =>
+    call(on, 'report_interruption', [await aHost(on), 'interruption', now(), 'terminate', fence]),
+  ),
   'report agents': async (on) => report(on, await aHost(on)),
   'report agents too': async (on) => report(on, await aHost(on)),
   decide: rarely(decide),

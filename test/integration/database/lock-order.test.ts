@@ -309,14 +309,21 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'a call that is made': {
     given: (fleet) => fleet.sql(`update fleet.hosts set cloud_id = null`),
-    act: () => (on) =>
-      call(on, 'begin_call', [`${region}:0.0`, 1, { instanceType: 'x', zone: '', lifecycle: 'spot' }, {}]),
+    act: () => (on) => {
+      const offering = { instanceType: 'x', zone: '', lifecycle: 'spot' }
+      const token = { id: 't1', secret_hash: sha256('t1'), uses: 2, lifetime_s: 900 }
+      return call(on, 'begin_call', [`${region}:0.0`, 1, offering, {}, token])
+    },
     without: [],
   },
   'a call that is refused': {
     given: (fleet) => fleet.sql(`update fleet.hosts set cloud_id = null`),
     act: () => (on) => call(on, 'refuse_call', [`${region}:0.0`, 1, 'capacity', 'none', 60, null]),
     without: [],
+  },
+  'a machine that its provider takes': {
+    act: () => (on) => call(on, 'report_interruption', ['h1', 'interruption', '2040-01-01', 'stop', 1]),
+    without: [reversed('fence_host', 'order by a.id for no key update')],
   },
   'a pruning': {
     given: async (fleet) => {
