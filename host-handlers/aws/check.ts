@@ -12,6 +12,8 @@ import { userDataOf } from './user-data.ts'
 export interface CheckMeans {
   readonly fleetId: string
   readonly daemons: readonly string[]
+  /** Where machines find their metadata service. */
+  readonly metadataEndpoint: string
   /** @throws LaunchError when the id names no AWS region */
   readonly at: (regionId: string) => { readonly place: Place; readonly machines: Machines }
 }
@@ -22,11 +24,12 @@ const pinLike = `sha256/${'0'.repeat(43)}`
 
 /** All faults that can be found without one another; empty when the region could launch now. */
 export async function checkRegion(
-  { fleetId, daemons, at }: CheckMeans,
+  { fleetId, daemons, metadataEndpoint, at }: CheckMeans,
   region: ProviderRegion,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const faults = new Set<string>()
+  const home = { daemons, metadataEndpoint }
   /** Gives undefined, and notes why, when it cannot be had. */
   const attempt = async <T>(work: () => T | Promise<T>): Promise<T | undefined> => {
     try {
@@ -72,7 +75,7 @@ export async function checkRegion(
       }
       await attempt(() =>
         dryRun(async () => {
-          const request = parseStoredRequest(await place.place.resolve(wish, region, daemons, signal))
+          const request = parseStoredRequest(await place.place.resolve(wish, region, home, signal))
           const UserData = userDataOf(request.bootstrap, tokenLike).base64
           await place.place.ec2.send(
             'run',

@@ -47,7 +47,8 @@ class AwsHandler implements HostHandler {
 
   async resolve(wish: LaunchWish, region: ProviderRegion, signal: AbortSignal): Promise<JsonObject> {
     const { place } = this.#at(region.id)
-    return place.resolve(wish, region, this.#context.daemonAddresses(), signal)
+    const { metadata_endpoint: metadataEndpoint } = this.#options
+    return place.resolve(wish, region, { daemons: this.#context.daemonAddresses(), metadataEndpoint }, signal)
   }
 
   async launch(spec: LaunchSpec, signal: AbortSignal): Promise<LaunchResult> {
@@ -90,8 +91,9 @@ class AwsHandler implements HostHandler {
 
   async check(region: ProviderRegion, signal: AbortSignal): Promise<readonly string[]> {
     const { fleetId, daemonAddresses } = this.#context
+    const { metadata_endpoint: metadataEndpoint } = this.#options
     return checkRegion(
-      { fleetId, daemons: daemonAddresses(), at: (regionId) => this.#at(regionId) },
+      { fleetId, metadataEndpoint, daemons: daemonAddresses(), at: (regionId) => this.#at(regionId) },
       region,
       signal,
     )

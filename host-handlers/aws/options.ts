@@ -7,6 +7,12 @@ import { z } from 'zod'
 import { LaunchError } from '../../src/model/host-handler.ts'
 import type { ProviderRegion } from '../../src/model/host-handler.ts'
 
+/** Where every EC2 machine has its instance metadata service. It goes into a shell script: nothing but an address. */
+export const metadataDefault = 'http://169.254.169.254'
+export const metadataAddress = z
+  .string()
+  .regex(/^http:\/\/([0-9A-Za-z.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$/, `must be like ${metadataDefault}`)
+
 export const awsOptions = z.strictObject({
   /** Another API server than AWS's own: a VPC endpoint, or one for tests. */
   endpoint: z.url({ protocol: /^https?$/ }).optional(),
@@ -14,6 +20,8 @@ export const awsOptions = z.strictObject({
   client_tokens: z.enum(['honoured', 'ignored']).default('honoured'),
   /** How long a fresh machine may be missing from lists, in seconds. */
   visibility_s: z.number().min(0).max(600).default(30),
+  /** Where machines find the instance metadata service; http://[fd00:ec2::254] in a subnet of IPv6 only. */
+  metadata_endpoint: metadataAddress.default(metadataDefault),
   /** How long one request may take, in seconds. */
   request_timeout_s: z.number().min(0.1).max(300).default(30),
   /** Machines on a page of a list; each page is parsed at once, so small ones keep the daemon responsive. */

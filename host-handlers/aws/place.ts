@@ -13,6 +13,7 @@ import { parseRegionOptions } from './options.ts'
 import type { AwsRegionOptions } from './options.ts'
 import { Remembered } from './remembered.ts'
 import { requestOf } from './request.ts'
+import type { RequestParts } from './request.ts'
 
 /** How long what people change by hand (images, networks) is taken to be as it was, in milliseconds. */
 const rememberForMs = 60_000
@@ -70,7 +71,7 @@ export class Place {
   async resolve(
     wish: LaunchWish,
     region: ProviderRegion,
-    daemons: readonly string[],
+    home: Pick<RequestParts, 'daemons' | 'metadataEndpoint'>,
     signal: AbortSignal,
   ): Promise<JsonObject> {
     const options = parseRegionOptions(region)
@@ -90,7 +91,7 @@ export class Place {
       securityGroupIds: await this.#securityGroups(options, subnet.vpc, signal),
       image: await this.image(wish.image, signal),
       type,
-      daemons,
+      ...home,
     })
   }
 

@@ -56,6 +56,8 @@ export interface RequestParts {
   readonly image: MachineImage
   readonly type: TypeFacts
   readonly daemons: readonly string[]
+  /** Where machines find their metadata service. */
+  readonly metadataEndpoint: string
 }
 
 /** @throws LaunchError `invalid-request` when image, type and options do not go together; all reasons at once. */
@@ -120,7 +122,7 @@ function mismatches({ offering, options, image, type, daemons }: RequestParts): 
   return faults
 }
 
-function bootstrapOf({ wish, offering, options, daemons }: RequestParts): Bootstrap {
+function bootstrapOf({ wish, offering, options, daemons, metadataEndpoint }: RequestParts): Bootstrap {
   const { manager } = options
   return {
     fleetId: wish.fleetId,
@@ -132,6 +134,7 @@ function bootstrapOf({ wish, offering, options, daemons }: RequestParts): Bootst
     app: options.app,
     agentCommand: options.agent_command,
     address: options.address,
+    metadataEndpoint,
     program: manager.program,
     ...('url' in manager ? { archive: { url: manager.url, sha256: manager.sha256 } } : {}),
   }

@@ -12,6 +12,7 @@ import { gzipSync, strToU8 } from 'fflate'
 import { z } from 'zod'
 
 import { LaunchError } from '../../src/model/host-handler.ts'
+import { metadataAddress, metadataDefault } from './options.ts'
 
 /** Everything but the token; stored with the launch. */
 export const bootstrapSchema = z.strictObject({
@@ -24,6 +25,8 @@ export const bootstrapSchema = z.strictObject({
   app: z.string(),
   agentCommand: z.array(z.string()),
   address: z.enum(['private', 'public']),
+  /** Left out in requests of an earlier version: those are the same to the byte still. */
+  metadataEndpoint: metadataAddress.optional(),
   program: z.array(z.string()),
   archive: z.strictObject({ url: z.string(), sha256: z.string() }).optional(),
 })
@@ -62,7 +65,9 @@ export function userDataOf(bootstrap: Bootstrap, enrolmentToken: string): UserDa
  * foreground.
  */
 export function bootScript(bootstrap: Bootstrap, enrolmentToken: string): string {
-  const { archive, program } = bootstrap
+  const { archive, program, metadataEndpoint } = bootstrap
+  // The manager watches what the script has asked.
+  const watched = metadataEndpoint === undefined ? '' : ' -e "s|@METADATA@|${metadata%/latest}|"'
   const [command = '', ...args] = program
   const isBelow = archive !== undefined && !command.startsWith('/')
   const systemdStart = [isBelow ? `${installDirectory}/${command}` : command, ...args].map(systemdWord)
@@ -73,7 +78,7 @@ export function bootScript(bootstrap: Bootstrap, enrolmentToken: string): string
     'set -eu',
     'umask 077',
     'directory=${MUSTER_HOST_DIRECTORY:-/var/lib/muster}',
-    'metadata=${MUSTER_METADATA:-http://169.254.169.254}/latest',
+    `metadata=\${MUSTER_METADATA:-${metadataEndpoint ?? metadataDefault}}/latest`,
     'fetch() { curl -fsS --retry 10 --retry-connrefused --max-time 10 "$@"; }',
     'session=$(fetch -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 300" "$metadata/api/token")',
     'look() { fetch -H "X-aws-ec2-metadata-token: $session" "$metadata/meta-data/$1"; }',
@@ -81,7 +86,7 @@ export function bootScript(bootstrap: Bootstrap, enrolmentToken: string): string
     `address=$(look ${bootstrap.address === 'public' ? 'public-ipv4' : 'local-ipv4'})`,
     'case "$cloud_id$address" in *[!0-9a-z.-]*) echo "muster: strange metadata" >&2; exit 1;; esac',
     'mkdir -p "$directory"',
-    `sed -e "s/@CLOUD_ID@/$cloud_id/" -e "s/@ADDRESS@/$address/" > "$directory/spec.json.new" <<'MUSTER_SPEC'`,
+    `sed -e "s/@CLOUD_ID@/$cloud_id/" -e "s/@ADDRESS@/$address/"${watched} > "$directory/spec.json.new" <<'MUSTER_SPEC'`,
     specJson(bootstrap, enrolmentToken),
     'MUSTER_SPEC',
     'mv "$directory/spec.json.new" "$directory/spec.json"',
@@ -94,9 +99,10 @@ export function bootScript(bootstrap: Bootstrap, enrolmentToken: string): string
   ].join('\n')
 }
 
-/** On one line, so that no value can end the here-document; `cloudId` and `address` are put in by sed. */
+/** On one line, so that no value can end the here-document; sed puts in what the script learns, once, at the front. */
 function specJson(bootstrap: Bootstrap, enrolmentToken: string): string {
-  const { fleetId, launchId, agents, version, daemons, caPins, app, agentCommand } = bootstrap
+  const { fleetId, launchId, agents, version, daemons, caPins, app, agentCommand, metadataEndpoint } =
+    bootstrap
   const rest = JSON.stringify({
     fleetId,
     launchId,
@@ -108,7 +114,8 @@ function specJson(bootstrap: Bootstrap, enrolmentToken: string): string {
     app,
     agentCommand,
   })
-  return `{"cloudId":"@CLOUD_ID@","address":"@ADDRESS@",${rest.slice(1)}`
+  const watched = metadataEndpoint === undefined ? '' : '"metadataEndpoint":"@METADATA@",'
+  return `{"cloudId":"@CLOUD_ID@","address":"@ADDRESS@",${watched}${rest.slice(1)}`
 }
 
 /** The archive's hash is what makes it trusted, wherever it came from. */

@@ -1,9 +1,10 @@
 import type { Host } from '../model/host.ts'
 import type { HostView } from '../model/snapshot.ts'
 import type { ManagerStream } from '../muster-v1/managers-service.ts'
-import type { FromManager, Hello, Received, SessionTaken } from '../muster-v1/messages.ts'
+import type { FromManager, Hello, Interruption, Received, SessionTaken } from '../muster-v1/messages.ts'
 import { mostAgents } from './admission.ts'
 import { HostWriter } from './host-writer.ts'
+import { noticeOf } from './interruption-notice.ts'
 import { KnownAgents } from './known-agents.ts'
 import { endStream } from './grpc-server.ts'
 import { say } from './say.ts'
@@ -52,6 +53,7 @@ export class ConnectedHost {
           for (const name of agentIds.flatMap(namesOf)) this.#said.delete(name)
         },
         onRefused: () => void this.#confirmEnd(),
+        onInterrupted: () => options.wake(host.regionId, { kind: 'manager', what: 'interrupted' }),
       },
     )
   }
@@ -85,6 +87,9 @@ export class ConnectedHost {
         break
       case 'sessionTaken':
         this.#sessionTaken(received.sessionTaken)
+        break
+      case 'interruption':
+        this.#interrupted(received.interruption)
         break
       case 'drained':
         this.#options.wake(this.regionId, { kind: 'manager', what: 'drained' })
@@ -127,6 +132,19 @@ export class ConnectedHost {
     if (capacity > mostAgents) return
     this.#capacity = capacity
     this.#writer.register(this.#address, capacity)
+  }
+
+  /** What the rows have already is not written again: it is said on each stream. */
+  #interrupted(said: Interruption): void {
+    const notice = noticeOf(said, this.#options.clock.now())
+    if (notice === undefined) {
+      this.#options.logger.warn({ hostId: this.id, said }, 'strange notice of a provider')
+      return
+    }
+    const host = this.#options.hostOf(this.id)
+    const known = notice.kind === 'rebalance' ? host?.rebalanceAdvisedAt : host?.interruptionAt
+    if (known !== undefined && known !== null && known <= notice.at) return
+    this.#writer.reportInterruption(notice)
   }
 
   #sessionTaken({ agentId, sessionId, taken, error }: SessionTaken): void {

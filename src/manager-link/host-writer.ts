@@ -1,6 +1,7 @@
 import { backoffMs } from '../lib/backoff.ts'
 import { MusterError } from '../model/errors.ts'
 import type { Host } from '../model/host.ts'
+import type { InterruptionNotice } from '../model/interruption.ts'
 import type { KnownAgents } from './known-agents.ts'
 import type { ManagerLinkOptions } from './seams.ts'
 
@@ -11,6 +12,8 @@ interface HostWriterEvents {
   readonly onUnwanted: (agentIds: readonly string[]) => void
   /** The rows of these agents are deleted. */
   readonly onGone: (agentIds: readonly string[]) => void
+  /** The provider's notice is in the rows. */
+  readonly onInterrupted: () => void
   /** The database has no such host any more, or another daemon is active. */
   readonly onRefused: () => void
 }
@@ -26,6 +29,8 @@ export class HostWriter {
   readonly #events: HostWriterEvents
   readonly #closing = new AbortController()
   #registration: { readonly address: string; readonly capacity: number } | undefined
+  /** What the provider says, until it is stored; the earliest of each kind. */
+  readonly #notices = new Map<InterruptionNotice['kind'], InterruptionNotice>()
   #running: Promise<void> | undefined
 
   constructor(
@@ -51,6 +56,13 @@ export class HostWriter {
   /** The host's capacity changed, or it is to come back from UNRESPONSIVE. */
   register(address: string, capacity: number): void {
     this.#registration = { address, capacity }
+    this.wake()
+  }
+
+  /** Its provider takes the machine: told before all else. */
+  reportInterruption(notice: InterruptionNotice): void {
+    const told = this.#notices.get(notice.kind)
+    if (told === undefined || notice.at < told.at) this.#notices.set(notice.kind, notice)
     this.wake()
   }
 
@@ -85,6 +97,7 @@ export class HostWriter {
   async #writeOnce(): Promise<unknown> {
     const registration = this.#registration
     try {
+      for (const notice of this.#notices.values()) await this.#interrupt(notice)
       if (registration !== undefined) {
         await this.#register(registration.address, registration.capacity)
         if (this.#registration === registration) this.#registration = undefined
@@ -100,6 +113,17 @@ export class HostWriter {
   async #register(address: string, capacity: number): Promise<void> {
     const host = await this.#options.store.registerHost(this.#hostId, address, capacity, this.#fence())
     if (host !== undefined) this.#options.applyRows({ hosts: [host] })
+  }
+
+  async #interrupt(notice: InterruptionNotice): Promise<void> {
+    const { store, applyRows, logger } = this.#options
+    const host = await store.reportInterruption(this.#hostId, notice, this.#fence())
+    if (this.#notices.get(notice.kind) === notice) this.#notices.delete(notice.kind)
+    if (host === undefined) return
+    const at = new Date(notice.at).toISOString()
+    logger.warn({ hostId: this.#hostId, region: host.regionId, ...notice, at }, 'provider takes the machine')
+    applyRows({ hosts: [host] })
+    this.#events.onInterrupted()
   }
 
   async #report(): Promise<void> {
@@ -132,6 +156,6 @@ export class HostWriter {
   }
 
   #hasWork(): boolean {
-    return this.#registration !== undefined || !this.#agents.isWritten
+    return this.#notices.size > 0 || this.#registration !== undefined || !this.#agents.isWritten
   }
 }

@@ -12,7 +12,10 @@ import type { Authority } from '../trust/authority.ts'
 import type { DoorLimits } from './manager-door.ts'
 
 export interface ManagerLinkOptions {
-  readonly store: Pick<FleetStore, 'registerHost' | 'reportAgents' | 'flushHeartbeats' | 'readHost'>
+  readonly store: Pick<
+    FleetStore,
+    'registerHost' | 'reportAgents' | 'reportInterruption' | 'flushHeartbeats' | 'readHost'
+  >
   readonly trust: Pick<
     TrustStore,
     | 'connectBackend'

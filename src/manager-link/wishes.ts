@@ -28,12 +28,21 @@ export function wishesOf(
       wishes.push(startSession({ agentId, sessionId, userId }))
     }
   }
+  if (host.interruptionAt !== null) wishes.push(interruption(host.interruptionAt))
   if (host.status === 'DRAINING' || host.statusBefore === 'DRAINING') wishes.push(drain)
   return wishes
 }
 
 export const leave: Wish = { name: 'leave', message: { message: 'leave', leave: {} } }
 const drain: Wish = { name: 'drain', message: { message: 'drain', drain: {} } }
+
+/** Its manager may not have heard it itself; an earlier time is said again. */
+function interruption(at: number): Wish {
+  return {
+    name: `interruption ${at}`,
+    message: { message: 'interruption', interruption: { kind: 'INTERRUPTION', action: '', at } },
+  }
+}
 
 export function stopAgent(agentId: string): Wish {
   return { name: `stop ${agentId}`, message: { message: 'stopAgent', stopAgent: { agentId } } }

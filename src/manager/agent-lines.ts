@@ -31,6 +31,11 @@ export function sessionLine(session: Session): string {
   return `${JSON.stringify({ type: 'session', session_id: session.sessionId, user_id: session.userId })}\n`
 }
 
+/** `at`: milliseconds since the epoch. */
+export function interruptionLine(at: number): string {
+  return `${JSON.stringify({ type: 'interruption', at: new Date(at).toISOString() })}\n`
+}
+
 /**
  * Cuts chunks into lines. What is longer than `longest` characters is no word of ours and is dropped, so that an agent
  * that prints without end costs no memory.

@@ -9,9 +9,11 @@ export interface AgentRuntime {
   start(agentId: string, events: AgentEvents): RunningAgent
 }
 
-/** What the manager can do to an agent. Both are harmless once it has ended. */
+/** What the manager can do to an agent. All is harmless once it has ended. */
 export interface RunningAgent {
   startSession(session: Session): void
+  /** The provider ends the machine at this moment, milliseconds since the epoch. */
+  interrupted(at: number): void
   /** Ends it, by force after a grace time; `exited` follows. */
   stop(): void
 }

@@ -22,6 +22,7 @@ const managerSpec: z.ZodType<ManagerSpec> = z.strictObject({
   address: z.string().min(1),
   app: z.string().min(1),
   agentCommand: z.array(z.string().min(1)).min(1),
+  metadataEndpoint: z.url({ protocol: /^http$/ }).optional(),
   measurementFile: z.string().min(1).optional(),
 })
 

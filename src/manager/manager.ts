@@ -8,6 +8,7 @@ import { noFaults } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
 import { hostFiles } from '../model/manager-spec.ts'
 import type { ManagerSpec } from '../model/manager-spec.ts'
+import type { InterruptionNotice } from '../model/interruption.ts'
 import type { FromManager, Hello, Welcome } from '../muster-v1/messages.ts'
 import { claimHost } from './claim.ts'
 import type { DaemonAccess } from './daemon-access.ts'
@@ -18,6 +19,7 @@ import { readDaemonAddresses, readManagerSpec } from './host-directory.ts'
 import { endLeftoverAgents, hostDirectoryVariable } from './leftover-agents.ts'
 import { lockMachine } from './machine-lock.ts'
 import { readPlatformInfo } from './platform-info.ts'
+import { watchMetadata } from './metadata-watch.ts'
 import { processRuntime } from './process-runtime.ts'
 import type { SeatTiming } from './seat.ts'
 import { Seats } from './seats.ts'
@@ -48,6 +50,9 @@ export interface ManagerTiming extends SeatTiming {
   readonly welcomeTimeoutMs: number
   /** Between asking an agent's process to end and ending it. */
   readonly stopGraceMs: number
+  /** How often the provider's notices are looked for, where the spec says where. */
+  readonly metadataEveryMs: number
+  readonly metadataTimeoutMs: number
 }
 
 const defaultTiming: ManagerTiming = {
@@ -58,6 +63,8 @@ const defaultTiming: ManagerTiming = {
   sessionTimeoutMs: 5000,
   endGraceMs: 2000,
   stopGraceMs: 2000,
+  metadataEveryMs: 5000,
+  metadataTimeoutMs: 2000,
   restartFirstMs: 500,
   restartLongestMs: 30_000,
   steadyMs: 10_000,
@@ -108,6 +115,9 @@ class Manager {
   readonly #seats: Seats
   readonly #access: DaemonAccess
   readonly #connection: DaemonConnection
+  readonly #watch: (signal: AbortSignal) => Promise<void>
+  /** What the provider has said of the machine: the earliest of each kind. */
+  readonly #notices = new Map<InterruptionNotice['kind'], InterruptionNotice>()
   readonly #released = new AbortController()
   readonly #hangUp = new AbortController()
   readonly #emptied = Promise.withResolvers<undefined>()
@@ -151,6 +161,13 @@ class Manager {
       },
       ...{ clock, random, log, timing },
     })
+    const { metadataEndpoint: endpoint } = spec
+    const { metadataEveryMs: everyMs, metadataTimeoutMs: timeoutMs } = timing
+    const noticed = (notice: InterruptionNotice): void => this.#noticed(notice)
+    this.#watch = async (signal) => {
+      if (endpoint === undefined) return
+      await watchMetadata({ endpoint, everyMs, timeoutMs, noticed, clock, log }, signal)
+    }
   }
 
   async run(signal: AbortSignal): Promise<0 | 1> {
@@ -161,13 +178,14 @@ class Manager {
       this.#hangUp.abort()
     })
     this.#seats.start()
+    const watched = this.#watch(this.#hangUp.signal)
     const refused = await this.#connection.run(this.#hangUp.signal)
     if (refused !== undefined) {
       const { code, message: reason } = refused
       this.#log.error({ hostId: this.#hostId, code, reason }, 'the daemon refuses this host')
       this.#released.abort()
     }
-    await stopped
+    await Promise.all([stopped, watched])
     if (this.#terminatedFor !== undefined) {
       this.#log.error({ hostId: this.#hostId }, `manager service terminated: ${this.#terminatedFor}`)
       return 1
@@ -190,7 +208,25 @@ class Manager {
     this.#log.info({ hostId, cloudId: this.#spec.cloudId }, 'connected')
     this.#access.welcomed()
     void this.#tellPlatform()
+    for (const notice of this.#notices.values()) this.#tell(notice)
     this.#sayDrained()
+  }
+
+  /** At once to the agents, whether there is a daemon or not; to the daemon now and on each stream. */
+  #noticed(notice: InterruptionNotice): void {
+    const { kind, at, action } = notice
+    const known = this.#notices.get(kind)
+    if (known !== undefined && known.at <= at) return
+    this.#notices.set(kind, notice)
+    const until = new Date(at).toISOString()
+    this.#log.warn({ hostId: this.#hostId, kind, at: until, action }, 'the provider takes this machine')
+    if (kind === 'interruption') this.#seats.interrupted(at)
+    this.#tell(notice)
+  }
+
+  #tell({ kind, at, action }: InterruptionNotice): void {
+    const interruption = { kind: kind === 'rebalance' ? 'REBALANCE' : 'INTERRUPTION', at, action } as const
+    this.#connection.send({ message: 'interruption', interruption })
   }
 
   #obey(wish: DaemonWish): void {
@@ -204,6 +240,9 @@ class Manager {
       case 'drain':
         this.#isDraining = true
         this.#seats.drain()
+        break
+      case 'interruption':
+        this.#noticed({ kind: 'interruption', at: wish.interruption.at, action: wish.interruption.action })
         break
       case 'leave':
         this.#log.info({ hostId: this.#hostId }, 'the daemon lets this host go')

@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
-import { lineSplitter, parseAgentLine, sessionLine } from './agent-lines.ts'
+import { interruptionLine, lineSplitter, parseAgentLine, sessionLine } from './agent-lines.ts'
 import type { AgentLine } from './agent-lines.ts'
 import type { AgentEvents, AgentRuntime, RunningAgent } from './agent-runtime.ts'
 
@@ -30,7 +30,7 @@ function startProcess(options: ProcessRuntimeOptions, agentId: string, events: A
   const child = spawnAgent(options, agentId)
   if (child instanceof Error) {
     options.clock.after(0, () => events.exited({ clean: false, reason: child.message }))
-    return { startSession: () => undefined, stop: () => undefined }
+    return { startSession: () => undefined, interrupted: () => undefined, stop: () => undefined }
   }
   let hasExited = false
   let cancelForce: (() => void) | undefined
@@ -59,6 +59,9 @@ function startProcess(options: ProcessRuntimeOptions, agentId: string, events: A
   return {
     startSession: (session) => {
       child.stdin?.write(sessionLine(session))
+    },
+    interrupted: (at) => {
+      child.stdin?.write(interruptionLine(at))
     },
     stop: () => {
       if (hasExited || cancelForce !== undefined) return

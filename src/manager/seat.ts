@@ -53,6 +53,7 @@ export class Seat {
   readonly #options: SeatOptions
   #occupant: Occupant | undefined
   #isClosed = true
+  #endsAt: number | undefined
   #failures = 0
   #cancelRestart = (): void => undefined
   #cancelSteady = (): void => undefined
@@ -84,6 +85,13 @@ export class Seat {
 
   startSession(session: Session): void {
     this.#apply({ kind: 'start-session', session })
+  }
+
+  /** The provider ends the machine at this moment. Whoever serves a user is told, now or with its session. */
+  interrupted(at: number): void {
+    this.#endsAt = at
+    if (this.#occupant !== undefined && servesUser(this.#occupant.life))
+      this.#occupant.process?.interrupted(at)
   }
 
   holds(agentId: string): boolean {
@@ -158,6 +166,7 @@ export class Seat {
           this.#apply({ kind: 'session-refused', sessionId, error }, occupant),
         )
         occupant.process?.startSession(effect.session)
+        if (this.#endsAt !== undefined) occupant.process?.interrupted(this.#endsAt)
         break
       }
       case 'answer':

@@ -42,6 +42,11 @@ export class Seats {
     if (this.isEmpty) this.#options.emptied()
   }
 
+  /** The provider ends the machine at this moment, milliseconds since the epoch: sessions are told. */
+  interrupted(at: number): void {
+    for (const seat of this.#seats) seat.interrupted(at)
+  }
+
   startSession({ agentId, sessionId, userId }: StartSession): void {
     const seat = this.#seatOf(agentId)
     if (seat !== undefined) {

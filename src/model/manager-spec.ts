@@ -25,6 +25,11 @@ export interface ManagerSpec {
   readonly app: string
   /** Program and arguments of an agent. */
   readonly agentCommand: readonly string[]
+  /**
+   * `http://address[:port]` of the instance metadata service, which is watched for what the provider says of the machine;
+   * left out, nothing is watched.
+   */
+  readonly metadataEndpoint?: string | undefined
   /** What the SEV tool wrote of this machine; default: `backend_info.json` beside the spec. */
   readonly measurementFile?: string | undefined
 }

@@ -41,6 +41,16 @@ export interface SessionTaken {
   readonly error: string
 }
 
+export type InterruptionKindOnWire = 'INTERRUPTION_KIND_UNSPECIFIED' | 'INTERRUPTION' | 'REBALANCE'
+
+export interface Interruption {
+  readonly kind: InterruptionKindOnWire
+  /** What the provider will do, in its own word; empty when it does not say. */
+  readonly action: string
+  /** Milliseconds since the epoch: of the end, or of the advice. */
+  readonly at: number
+}
+
 export interface Welcome {
   /** Empty for a backend that serves nobody. */
   readonly hostId: string
@@ -96,6 +106,7 @@ export type FromManager =
   | { readonly message: 'drained'; readonly drained: Nothing }
   | { readonly message: 'renew'; readonly renew: Renew }
   | { readonly message: 'info'; readonly info: Info }
+  | { readonly message: 'interruption'; readonly interruption: Interruption }
 
 export type FromDaemon =
   | { readonly message: 'welcome'; readonly welcome: Welcome }
@@ -107,6 +118,7 @@ export type FromDaemon =
   | { readonly message: 'renewed'; readonly renewed: Renewed }
   | { readonly message: 'askInfo'; readonly askInfo: Nothing }
   | { readonly message: 'terminated'; readonly terminated: Terminated }
+  | { readonly message: 'interruption'; readonly interruption: Interruption }
 
 /** What may arrive: a newer peer may say something that this version has no name for, which is to be passed over. */
 export type Received<Message> = Message | { readonly message?: undefined }

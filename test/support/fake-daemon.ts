@@ -8,6 +8,7 @@ import type {
   FromDaemon,
   FromManager,
   Hello,
+  Interruption,
   Received,
   Refused,
   SessionTaken,
@@ -26,6 +27,8 @@ export class FakeDaemon {
   readonly hellos: Hello[] = []
   readonly sessionsTaken: SessionTaken[] = []
   readonly capacities: number[] = []
+  /** What managers told of their provider. */
+  readonly interruptions: Interruption[] = []
   /** What managers told of their platform. */
   readonly infos: Buffer[] = []
   /** Every report of every agent, in order. */
@@ -121,6 +124,9 @@ export class FakeDaemon {
         break
       case 'sessionTaken':
         this.sessionsTaken.push(message.sessionTaken)
+        break
+      case 'interruption':
+        this.interruptions.push(message.interruption)
         break
       case 'drained':
         this.drained += 1

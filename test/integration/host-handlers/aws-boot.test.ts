@@ -71,12 +71,16 @@ describe('what a fresh instance runs', () => {
     app: 'hello-agent',
     agentCommand: ['/bin/agent', `it's "fine" $HOME \`id\` \\ & /@ADDRESS@/`, 'two\nlines'],
     address: 'private',
+    metadataEndpoint: 'http://127.0.0.1:1',
     program: [join(directory, 'archive/bin/muster')],
     ...overrides,
   })
-  const boot = async (bootstrap: Bootstrap) => {
+  const boot = async (
+    bootstrap: Bootstrap,
+    rehearsal: Readonly<Record<string, string>> = { MUSTER_METADATA: base },
+  ) => {
     const child = spawn('sh', ['-s'], {
-      env: { PATH: process.env['PATH'], MUSTER_HOST_DIRECTORY: host, MUSTER_METADATA: base },
+      env: { PATH: process.env['PATH'], MUSTER_HOST_DIRECTORY: host, ...rehearsal },
       stdio: ['pipe', 'pipe', 'pipe'],
     })
     const said: string[] = []
@@ -103,8 +107,18 @@ describe('what a fresh instance runs', () => {
       enrolmentToken: token,
       cloudId: 'i-0123456789abcdef0',
       address: '10.0.0.7',
+      metadataEndpoint: base,
     })
     expect((await stat(join(host, 'spec.json'))).mode & 0o777).toBe(0o600)
+  })
+
+  it('asks, and has watched, the metadata service where the provider says that it is', async () => {
+    const { code } = await boot(aBootstrap({ metadataEndpoint: base }), {})
+    expect(code).toBe(0)
+    expect(await readManagerSpec(host)).toMatchObject({
+      metadataEndpoint: base,
+      cloudId: 'i-0123456789abcdef0',
+    })
   })
 
   it('tells users the public address where the region says so, and installs the archive that was named', async () => {

@@ -205,4 +205,48 @@ describeOnPostgres('the daemon and a manager', () => {
     ]
     expect(after - before).toBeLessThanOrEqual(3)
   })
+
+  const noon = Date.UTC(2026, 10, 21, 12)
+  const takes = (kind: 'INTERRUPTION' | 'REBALANCE', at = noon) =>
+    ({ message: 'interruption', interruption: { kind, action: 'terminate', at } }) as const
+  const rowOf = async (id: string) => (await fleet.sql('select * from fleet.hosts where id = $1', [id]))[0]!
+
+  it('a host whose provider ends it is fenced at once, and told so in turn; said again, nothing is written', async () => {
+    const identity = await linked.seedHost('h1')
+    const manager = await linked.connect(identity, twoAgents)
+    manager.say(takes('REBALANCE'))
+    manager.say(takes('INTERRUPTION'))
+    await linked.becomes(() => linked.hostStatus('h1'), 'DRAINING')
+    expect(linked.mirror.host('h1')).toMatchObject({
+      status: 'DRAINING',
+      interruptionAt: noon,
+      rebalanceAdvisedAt: noon,
+    })
+    expect(linked.wakes).toContainEqual({ kind: 'manager', what: 'interrupted' })
+    expect((await manager.hears('interruption')).interruption.at).toBe(noon)
+    await manager.hears('drain')
+    const { revision } = await rowOf('h1')
+    const wakes = linked.wakes.length
+    const again = await linked.connect(identity, twoAgents)
+    again.say(takes('INTERRUPTION'))
+    again.say(takes('INTERRUPTION', noon - 1000))
+    await eventually(async () => ((await rowOf('h1'))['interruption_at'] as Date).getTime() === noon - 1000)
+    expect((await rowOf('h1'))['revision']).toBe((revision as number) + 1)
+    expect(
+      linked.wakes.slice(wakes).filter((wake) => wake.kind === 'manager' && wake.what === 'interrupted'),
+    ).toHaveLength(1)
+  })
+
+  it('a notice that comes while the database is away is kept, and stored before all else', async () => {
+    const manager = await linked.connect(await linked.seedHost('h1'), twoAgents)
+    linked.setAway(true)
+    manager.say(takes('INTERRUPTION', 0))
+    manager.say(takes('INTERRUPTION', noon + 1000))
+    manager.say(takes('INTERRUPTION'))
+    manager.say({ message: 'report', report: { agents: [anAgentState({ agentId: 'a1', status: 'GONE' })] } })
+    await eventually(() => linked.link.lastHeard('h1') !== undefined)
+    linked.setAway(false)
+    await linked.becomes(() => linked.agentStatus('a1'), undefined)
+    expect(await rowOf('h1')).toMatchObject({ status: 'DRAINING', interruption_at: new Date(noon) })
+  })
 })

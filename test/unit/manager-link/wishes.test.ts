@@ -23,6 +23,16 @@ describe('what the rows ask of a manager', () => {
     expect(names(aHost({ status: 'UNRESPONSIVE', statusBefore: 'ACTIVE' }), nobody)).toEqual([])
   })
 
+  it('to know when its provider ends the machine, once for each time that was told', () => {
+    const host = aHost({ status: 'DRAINING', interruptionAt: 5000, agents: ['RUNNING'] })
+    expect(wishesOf(host, nobody)[0]).toEqual({
+      name: 'interruption 5000',
+      message: { message: 'interruption', interruption: { kind: 'INTERRUPTION', action: '', at: 5000 } },
+    })
+    expect(names(host, nobody)).toEqual(['interruption 5000', 'drain'])
+    expect(names(aHost({ rebalanceAdvisedAt: 5000 }), nobody)).toEqual([])
+  })
+
   it('of a host that ends, only to leave', () => {
     expect(names(aHost({ status: 'TERMINATING', agents: ['DYING', 'ALLOCATED'] }), nobody)).toEqual(['leave'])
   })

@@ -1,7 +1,12 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 
-import { lineSplitter, parseAgentLine, sessionLine } from '../../../src/manager/agent-lines.ts'
+import {
+  interruptionLine,
+  lineSplitter,
+  parseAgentLine,
+  sessionLine,
+} from '../../../src/manager/agent-lines.ts'
 
 it('understands the words of an agent, and takes anything else for its own output', () => {
   expect(parseAgentLine('{"type":"listening","port":4000}')).toEqual({ type: 'listening', port: 4000 })
@@ -33,6 +38,12 @@ it('cuts lines wherever the chunks are cut', () => {
         expect(heard).toEqual(lines)
       },
     ),
+  )
+})
+
+it('tells an agent when its machine ends', () => {
+  expect(interruptionLine(Date.UTC(2026, 10, 21, 12))).toBe(
+    '{"type":"interruption","at":"2026-11-21T12:00:00.000Z"}\n',
   )
 })
 

@@ -10,6 +10,7 @@ interface FakeAgent {
   readonly id: string
   readonly events: AgentEvents
   readonly sessions: string[]
+  readonly ends: number[]
   stops: number
 }
 
@@ -23,10 +24,11 @@ let seats: Seats
 
 const runtime: AgentRuntime = {
   start: (id, events) => {
-    const agent: FakeAgent = { id, events, sessions: [], stops: 0 }
+    const agent: FakeAgent = { id, events, sessions: [], ends: [], stops: 0 }
     agents.push(agent)
     return {
       startSession: ({ sessionId }) => void agent.sessions.push(sessionId),
+      interrupted: (at) => void agent.ends.push(at),
       stop: () => void (agent.stops += 1),
     }
   },
@@ -102,6 +104,20 @@ describe('seats', () => {
     ])
     expect(agents).toHaveLength(2)
     expect(last().id).not.toBe(first.id)
+  })
+
+  it('tell whoever serves a user that the machine ends, now or with its session, and nobody else', () => {
+    startSeats(2)
+    const [serving, free] = agents as [FakeAgent, FakeAgent]
+    for (const [index, agent] of agents.entries()) agent.events.listening(4001 + index)
+    seats.startSession({ agentId: serving.id, sessionId: 's1', userId: 'ada' })
+    expect(serving.ends).toEqual([])
+    seats.interrupted(2000)
+    seats.interrupted(1000)
+    expect(serving.ends).toEqual([2000, 1000])
+    expect(free.ends).toEqual([])
+    seats.startSession({ agentId: free.id, sessionId: 's2', userId: 'bob' })
+    expect(free.ends).toEqual([1000])
   })
 
   it('end an agent that does not leave after its session', async () => {

@@ -53,6 +53,7 @@ export function requestParts(
     image: anImage,
     type: aType,
     daemons: ['daemon.example:7011'],
+    metadataEndpoint: 'http://127.0.0.1:1',
     ...overrides,
   }
 }

@@ -2,7 +2,12 @@ import { createHash } from 'node:crypto'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 
-import { bootScript, longestUserData, userDataOf } from '../../../../host-handlers/aws/user-data.ts'
+import {
+  bootScript,
+  bootstrapSchema,
+  longestUserData,
+  userDataOf,
+} from '../../../../host-handlers/aws/user-data.ts'
 import type { Bootstrap } from '../../../../host-handlers/aws/user-data.ts'
 
 const token = 'e'.repeat(64)
@@ -63,5 +68,17 @@ describe('user data', () => {
     expect(script).toContain(
       'ExecStart=/usr/bin/env "/opt/muster/bin/muster" "100%%" "$$HOME" "a \\"b\\" \\\\" manager --dir /var/lib/muster',
     )
+  })
+
+  it('names the metadata service, which is an address and nothing else', () => {
+    const script = bootScript(aBootstrap({ metadataEndpoint: 'http://[fd00:ec2::254]' }), token)
+    expect(script).toContain('metadata=${MUSTER_METADATA:-http://[fd00:ec2::254]}/latest')
+    const readable = (metadataEndpoint: string) =>
+      bootstrapSchema.safeParse(aBootstrap({ metadataEndpoint })).success
+    for (const address of ['http://127.0.0.1:1', 'http://[fd00:ec2::254]'])
+      expect(readable(address)).toBe(true)
+    for (const address of ['https://a', 'http://a/b', 'http://$(id)', 'http://a|b', 'http://a}']) {
+      expect(readable(address)).toBe(false)
+    }
   })
 })
