@@ -45,6 +45,7 @@ export class Machines {
       yield {
         cloudId: idOf(instance),
         launchId: tagOf(instance, tagKeys.launch) ?? '',
+        fleetId: tagOf(instance, tagKeys.fleet) ?? '',
         startedAt: instance.LaunchTime?.getTime() ?? 0,
         label: tagOf(instance, tagKeys.host),
       }

@@ -17,7 +17,6 @@ export type FakeFault =
 export type FakeCall = 'launch' | 'list' | 'terminate'
 
 export interface FakeMachine extends CloudHost {
-  readonly fleetId: string
   readonly regionId: string
   readonly spec: LaunchSpec
 }
@@ -84,7 +83,7 @@ export class FakeCloud {
     if (fault?.kind === 'lost-reply') throw lostReply()
     return this.machines
       .filter((machine) => machine.regionId === regionId && machine.fleetId === fleetId)
-      .map(({ cloudId, launchId, startedAt }) => ({ cloudId, launchId, startedAt }))
+      .map(({ cloudId, launchId, startedAt }) => ({ cloudId, launchId, fleetId, startedAt }))
   }
 
   terminate(

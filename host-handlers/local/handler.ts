@@ -87,7 +87,7 @@ class LocalHandler implements HostHandler {
       if (host.fleetId !== fleetId || host.regionId !== regionId) continue
       // Daemons move (a take-over, another port): this is how the managers that run already hear of it.
       await writeDaemonAddresses(host.directory, addresses).catch(() => undefined)
-      yield { cloudId, launchId: host.launchId, startedAt: host.launchedAt }
+      yield { cloudId, launchId: host.launchId, fleetId: host.fleetId, startedAt: host.launchedAt }
     }
     if (clock.now() - this.#prunedAt < pruneEveryMs) return
     this.#prunedAt = clock.now()

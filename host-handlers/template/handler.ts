@@ -46,7 +46,8 @@ export function createTemplateHandler(
       for (const machine of await cloud.find({ fleet: fleetId, region: regionId })) {
         signal.throwIfAborted()
         if (machine.isEnded) continue
-        yield { cloudId: machine.id, launchId: machine.tags['launch'] ?? '', startedAt: machine.createdAt }
+        const { fleet = '', launch = '' } = machine.tags
+        yield { cloudId: machine.id, launchId: launch, fleetId: fleet, startedAt: machine.createdAt }
       }
     },
 

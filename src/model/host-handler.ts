@@ -47,6 +47,8 @@ export interface LaunchResult {
 export interface CloudHost {
   readonly cloudId: string
   readonly launchId: string
+  /** As the machine's own tag says: the sweep touches no machine of another fleet, whatever a list gives. */
+  readonly fleetId: string
   /** Milliseconds since the epoch. */
   readonly startedAt: number
   /** The id of its host, as the machine itself is marked with; undefined: it is not, or cannot be. */

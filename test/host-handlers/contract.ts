@@ -135,7 +135,7 @@ export function describeHandlerContract(name: string, create: () => Promise<Hand
       const hosts = await listed()
       expect(hosts.map((host) => host.cloudId).sort()).toEqual([...cloudIds].sort())
       for (const host of hosts) {
-        expect(host.launchId).toBe(spec.launchId)
+        expect(host).toMatchObject({ launchId: spec.launchId, fleetId: 'fleet-1' })
         expect(host.startedAt).toBeGreaterThanOrEqual(before - 1000)
         expect(host.startedAt).toBeLessThanOrEqual(Date.now() + 1000)
       }
