@@ -19,6 +19,7 @@ const region = z.strictObject({
   algorithm: z.string().min(1).optional(),
   options: json.optional(),
   deadlines: json.optional(),
+  blast_radius: json.optional(),
   target_free_agents: z.int().min(0).optional(),
   min_hosts: z.int().min(0).optional(),
   max_hosts: z.int().min(0).optional(),

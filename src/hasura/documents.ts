@@ -51,6 +51,17 @@ export const documents = {
   openActions: `query {
     actions: fleet_actions(where: {status: {_in: ["QUEUED", "RUNNING"]}}, order_by: {id: asc}) { ${columns.actions} }
   }`,
+  sweepActions: `query ($region: String!) {
+    actions: fleet_actions(where: {region_id: {_eq: $region}, status: {_in: ["QUEUED", "RUNNING"]}}, order_by: {id: asc}) { id kind target }
+  }`,
+  sweepHosts: `query ($region: String!, $after: String!, $limit: Int!) {
+    hosts: fleet_hosts(where: {region_id: {_eq: $region}, status: {_neq: "TERMINATED"}, id: {_gt: $after}},
+      order_by: {id: asc}, limit: $limit) { id cloud_id launch_id status created_at }
+  }`,
+  sweepNames: `query ($cloudIds: [String!]!) {
+    hosts: fleet_hosts(where: {cloud_id: {_in: $cloudIds}}, order_by: {id: asc}) { id cloud_id status }
+  }`,
+  oldestHost: 'query { hosts: fleet_hosts(order_by: {created_at: asc}, limit: 1) { created_at } }',
   sessions: `query ($user: String!, $live: [String!]!) {
     agents: fleet_agents(where: {user_id: {_eq: $user}, status: {_in: $live}}, order_by: {id: asc}) {
       id host_id region_id session_id port status host { address interruption_at }
@@ -97,6 +108,7 @@ const functionColumns = {
   begin_call: columns.actions,
   settle_call: 'id',
   refuse_call: columns.actions,
+  confirm_sweep: 'id',
   finish_launch: 'id',
   store_discovery: columns.regions,
   bind_launch: columns.hosts,

@@ -3,6 +3,7 @@ import type { HasuraClient } from './client.ts'
 import { createHostWrites } from './host-writes.ts'
 import { createReads } from './region-reads.ts'
 import { createSessionWrites } from './session-writes.ts'
+import { createSweepReads } from './sweep-reads.ts'
 import { createTurnWrites } from './turn-writes.ts'
 
 /** The FleetStore over Hasura's API. */
@@ -10,6 +11,7 @@ export function createHasuraStore(client: HasuraClient, now: () => number): Flee
   return {
     ...createReads(client),
     ...createTurnWrites(client, now),
+    ...createSweepReads(client),
     ...createSessionWrites(client, now),
     ...createHostWrites(client),
   }

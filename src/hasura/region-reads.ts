@@ -23,7 +23,7 @@ type Reads = Pick<
 >
 
 /** The schema that this version reads and writes; each migration that changes what is read raises it. */
-const schemaVersion = 4
+const schemaVersion = 5
 const howToMigrate =
   'run: hasura migrate apply && hasura metadata apply --project config/hasura (docs/operations.md)'
 

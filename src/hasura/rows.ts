@@ -14,8 +14,8 @@ import type { JsonObject, JsonValue } from '../model/json.ts'
 import type { BlockedOffering } from '../model/offering.ts'
 import { lifecycles } from '../model/offering.ts'
 import type { BegunCall } from '../store/fleet-store.ts'
-import type { Deadlines, Image, Region } from '../model/region.ts'
-import { defaultDeadlines } from '../model/region.ts'
+import type { BlastRadius, Deadlines, Endings, Image, Region } from '../model/region.ts'
+import { defaultBlastRadius, defaultDeadlines } from '../model/region.ts'
 
 // The farthest times that a Date can hold.
 const farthestMs = 8.64e15
@@ -32,8 +32,9 @@ const json = z.record(z.string(), z.unknown())
 
 /** Columns to ask for, beside the parser of each table. */
 export const columns = {
-  regions: `id provider enabled algorithm options deadlines target_free_agents min_hosts max_hosts max_surge_hosts
-    instance_types agents_per_host discovered_agents provider_options max_agents_per_user channel turn launch_failures launch_blocked_until
+  regions: `id provider enabled algorithm options deadlines blast_radius endings sweep_confirmed_until target_free_agents
+    min_hosts max_hosts max_surge_hosts instance_types agents_per_host discovered_agents provider_options max_agents_per_user
+    channel turn launch_failures launch_blocked_until
     launch_error_code launch_error revision`,
   images: 'id region_id image_id version status revision',
   hosts: `id region_id provider cloud_id launch_id image_id version instance_type zone lifecycle address capacity status status_before
@@ -69,6 +70,30 @@ export function parseDeadlines(input: unknown): Deadlines {
   }
 }
 
+const blastRadius = z.object({
+  percent: z.number().min(0).max(100).optional().catch(undefined),
+  at_least: z.number().int().min(0).max(1_000_000).optional().catch(undefined),
+  window: positiveSeconds.optional().catch(undefined),
+})
+
+/** A user's JSON as well: what is missing or out of bounds has its default. */
+export function parseBlastRadius(input: unknown): BlastRadius {
+  const given = blastRadius.catch({}).parse(input)
+  return {
+    percent: given.percent ?? defaultBlastRadius.percent,
+    at_least: given.at_least ?? defaultBlastRadius.at_least,
+    window: given.window ?? defaultBlastRadius.window,
+  }
+}
+
+/** Written by turns; what else stands there counts for nothing. */
+function parseEndings(input: unknown): Endings {
+  const entries = Object.entries(json.catch({}).parse(input))
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+  )
+}
+
 export const regionRow = z
   .object({
     id: z.string(),
@@ -77,6 +102,9 @@ export const regionRow = z
     algorithm: z.string(),
     options: json,
     deadlines: z.unknown(),
+    blast_radius: z.unknown(),
+    endings: z.unknown(),
+    sweep_confirmed_until: time.nullable(),
     target_free_agents: z.number(),
     min_hosts: z.number(),
     max_hosts: z.number(),
@@ -101,6 +129,9 @@ export const regionRow = z
     algorithm: row.algorithm,
     options: row.options,
     deadlines: parseDeadlines(row.deadlines),
+    blastRadius: parseBlastRadius(row.blast_radius),
+    endings: parseEndings(row.endings),
+    sweepConfirmedUntil: row.sweep_confirmed_until,
     targetFreeAgents: row.target_free_agents,
     minHosts: row.min_hosts,
     maxHosts: row.max_hosts,

@@ -63,12 +63,16 @@ export interface HostGoneDecision {
   readonly kind: 'host-gone'
   readonly hostId: string
   readonly reason: string
+  /** The lists that miss it have the machine of every host whose manager is connected, and there are such hosts. */
+  readonly isProven?: boolean
 }
 /** A machine of this fleet that no row stands for. */
 export interface ClearOrphanDecision {
   readonly kind: 'clear-orphan'
   readonly cloudId: string
   readonly reason: string
+  /** It is older than every host's row that the database holds: the database may have lost its row. */
+  readonly isFromBefore?: boolean
 }
 
 export type AlgorithmDecision = LaunchDecision | DrainDecision | TerminateDecision | RefuseDecision

@@ -23,6 +23,21 @@ export const defaultDeadlines: Deadlines = {
   force_drain: false,
 }
 
+/** How much the sweep and upkeep may end of a region's hosts in one window, nobody having wished it. */
+export interface BlastRadius {
+  /** Of the region's hosts, 0 to 100. */
+  readonly percent: number
+  /** Hosts, however few the region has; 0 or more. */
+  readonly at_least: number
+  /** Seconds. */
+  readonly window: number
+}
+
+export const defaultBlastRadius: BlastRadius = { percent: 10, at_least: 1, window: 600 }
+
+/** Ids of hosts or machines that findings have ended lately, and when, in milliseconds since the epoch. */
+export type Endings = Readonly<Record<string, number>>
+
 /** One row of `fleet.regions`: a pool of hosts of one provider and place, kept in size by one algorithm. */
 export interface Region {
   readonly id: string
@@ -33,6 +48,10 @@ export interface Region {
   readonly algorithm: string
   readonly options: Readonly<Record<string, unknown>>
   readonly deadlines: Deadlines
+  readonly blastRadius: BlastRadius
+  readonly endings: Endings
+  /** Milliseconds since the epoch; until then a person lets all findings go on. */
+  readonly sweepConfirmedUntil: number | null
   readonly targetFreeAgents: number
   readonly minHosts: number
   /** Bounds all hosts that may cost money, LAUNCHING to TERMINATING, DRAINING too. */

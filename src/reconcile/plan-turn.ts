@@ -7,6 +7,7 @@ import type { Decision, LaunchDecision, RefuseDecision, UpkeepDecision } from '.
 import { targetOf } from '../model/decision.ts'
 import type { FleetEvent } from '../model/event.ts'
 import { offeringText, openBlocks } from '../model/offering.ts'
+import type { Endings } from '../model/region.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
 import { surgeOf } from '../model/leaving.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
@@ -16,6 +17,7 @@ import { findHosts } from './host-lookup.ts'
 import { inWords, textOf } from './plan-parsing.ts'
 import { project } from './projection.ts'
 import { replacements } from './replacements.ts'
+import { settledHost, trustedDecisions } from './trusted-decisions.ts'
 import { turnRows } from './turn-entries.ts'
 import { upkeep } from './upkeep.ts'
 
@@ -43,6 +45,8 @@ export interface PlannedTurn {
   readonly plan: TurnPlan | undefined
   /** Milliseconds since the epoch: when the region must be decided again even if nothing happens; later than `now`. */
   readonly nextDeadline: number | undefined
+  /** Findings that the blast radius holds back. */
+  readonly held: readonly UpkeepDecision[]
 }
 
 /** One request for machines stays small: a cloud answers it as a whole, and its failure costs no more than this. */
@@ -56,42 +60,28 @@ const longestRefusal = 2000
 export function planTurn(input: TurnInput): PlannedTurn {
   const { snapshot } = input
   const found = upkeep(snapshot)
-  const trusted = reconcileSweep(snapshot, input.sweep ?? [], found.decisions)
-  const kept = project(snapshot, trusted)
+  const trusted = trustedDecisions(snapshot, input.sweep ?? [], found.decisions)
+  const kept = project(snapshot, trusted.decisions)
   const exchanges = replacements(kept)
   const projected = project(kept, exchanges)
-  const settled = new Set([...trusted, ...exchanges].flatMap((decision) => settledHost(decision) ?? []))
+  const settled = new Set(
+    [...trusted.decisions, ...exchanges].flatMap((decision) => settledHost(decision) ?? []),
+  )
   const planned = guard(projected, askAlgorithm(input, projected), settled)
-  const decisions = mergeRefusals([...trusted, ...exchanges, ...planned.flatMap(splitLaunch)])
+  const decisions = mergeRefusals([
+    ...trusted.decisions,
+    ...trusted.said,
+    ...exchanges,
+    ...planned.flatMap(splitLaunch),
+  ])
+  const limits = { surge: surgeOf(projected), endings: trusted.endings }
+  const moments = [found.nextDeadline, projected.launchBlockedUntil, trusted.freesAt]
   return {
     decisions,
-    plan: decisions.length === 0 ? undefined : toTurnPlan(input, decisions, surgeOf(projected)),
-    nextDeadline: earliest(found.nextDeadline, projected.launchBlockedUntil, snapshot.now),
+    plan: decisions.length === 0 ? undefined : toTurnPlan(input, decisions, limits),
+    nextDeadline: earliest(moments, snapshot.now),
+    held: trusted.held,
   }
-}
-
-/** The sweep looked a moment ago: what concerns rows that have moved on since is dropped. A lost machine has no silence. */
-function reconcileSweep(
-  snapshot: RegionSnapshot,
-  sweep: readonly UpkeepDecision[],
-  found: readonly UpkeepDecision[],
-): readonly UpkeepDecision[] {
-  if (sweep.length === 0) return found
-  const hosts = findHosts(snapshot, new Set(sweep.flatMap((decision) => settledHost(decision) ?? [])))
-  const current = sweep.filter((decision) => {
-    const id = settledHost(decision)
-    if (id === undefined) return true
-    const host = hosts.get(id)
-    return host !== undefined && (decision.kind !== 'host-gone' || host.status !== 'TERMINATING')
-  })
-  const swept = new Set(current.flatMap((decision) => settledHost(decision) ?? []))
-  return [...current, ...found.filter((decision) => !('hostId' in decision && swept.has(decision.hostId)))]
-}
-
-/** The host whose fate a trusted decision settles for this turn. */
-function settledHost(decision: UpkeepDecision): string | undefined {
-  const { kind } = decision
-  return kind === 'clear-orphan' || kind === 'report' || kind === 'refuse' ? undefined : decision.hostId
 }
 
 /** Gives whatever the algorithm gives: the guard takes nothing for granted. */
@@ -143,7 +133,11 @@ function mergeRefusals(decisions: readonly Decision[]): readonly Decision[] {
   return [...rest, ...refusals]
 }
 
-function toTurnPlan(input: TurnInput, decisions: readonly Decision[], surge: number): TurnPlan {
+function toTurnPlan(
+  input: TurnInput,
+  decisions: readonly Decision[],
+  { surge, endings }: { readonly surge: number; readonly endings: Endings | undefined },
+): TurnPlan {
   const { snapshot, event } = input
   const named = decisions.flatMap((decision) => ('hostId' in decision ? [decision.hostId] : []))
   const context = { snapshot, hosts: findHosts(snapshot, new Set(named)) }
@@ -163,6 +157,7 @@ function toTurnPlan(input: TurnInput, decisions: readonly Decision[], surge: num
     host_updates: rows.flatMap((row) => row.host_updates ?? []),
     agent_updates: rows.flatMap((row) => row.agent_updates ?? []),
     ...(surge === 0 ? {} : { surge }),
+    ...(endings === undefined ? {} : { endings }),
     ...(failed?.kind === 'terminate' && failed.launchFailed !== undefined
       ? { launch_failed: { code: failed.launchFailed, message: failed.reason } }
       : {}),
@@ -206,7 +201,7 @@ function blocksOf(snapshot: RegionSnapshot): Readonly<Record<string, unknown>> {
   return { blocked_offerings: more === 0 ? named : [...named, `and ${more} more`] }
 }
 
-function earliest(first: number | undefined, second: number | undefined, now: number): number | undefined {
-  const moments = [first, second].filter((moment) => moment !== undefined && moment > now)
-  return moments.length === 0 ? undefined : Math.min(...moments.filter((moment) => moment !== undefined))
+function earliest(moments: readonly (number | undefined)[], now: number): number | undefined {
+  const coming = moments.filter((moment) => moment !== undefined && moment > now)
+  return coming.length === 0 ? undefined : Math.min(...coming.filter((moment) => moment !== undefined))
 }

@@ -7,6 +7,7 @@ import type { InterruptionNotice } from '../model/interruption.ts'
 import type { JsonObject } from '../model/json.ts'
 import type { BlockedOffering, Offering } from '../model/offering.ts'
 import type { Image, Region } from '../model/region.ts'
+import type { SweepRows } from '../model/sweep.ts'
 import type { TurnPlan } from './turn-plan.ts'
 
 /**
@@ -29,6 +30,13 @@ export interface FleetStore {
   /** Rows by key, of whatever region. Ids that are not in the answer have no row. */
   readRows(ids: RowIds): Promise<Rows>
   readOpenActions(): Promise<readonly Action[]>
+  /**
+   * What the sweep compares with a list, from the tables and page by page: ten thousand rows at once would hold the
+   * event loop. `cloudIds` are the machines of the list, which must have been taken before.
+   */
+  readSweepRows(regionId: string, cloudIds: readonly string[]): Promise<SweepRows>
+  /** A person's word: what is held back in the region may go on for `seconds`. false: there is no such region. */
+  confirmSweep(regionId: string, seconds: number, actor: string): Promise<boolean>
 
   /** Gives the region's row with its new turn. */
   commitTurn(regionId: string, turn: number, fence: number, plan: TurnPlan): Promise<Region | undefined>

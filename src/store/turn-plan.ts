@@ -2,6 +2,7 @@ import type { ActionKind } from '../model/action.ts'
 import type { AgentStatus } from '../model/agent.ts'
 import type { Cause } from '../model/event.ts'
 import type { HostStatus } from '../model/host.ts'
+import type { Endings } from '../model/region.ts'
 
 /**
  * What one turn stores, all or nothing: the `plan` of `fleet.commit_turn`. `place` numbers the turn's decisions from 0
@@ -52,5 +53,7 @@ export interface TurnPlan {
   }[]
   /** How far max_hosts may be passed; the database holds it against the rows. */
   readonly surge?: number
+  /** What `regions.endings` is to hold from now on; left out: what it holds. */
+  readonly endings?: Endings
   readonly launch_failed?: { readonly code: string; readonly message: string }
 }

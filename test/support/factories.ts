@@ -4,7 +4,7 @@ import { isLive } from '../../src/model/agent.ts'
 import type { Cause, FleetEvent } from '../../src/model/event.ts'
 import type { BlockedOffering } from '../../src/model/offering.ts'
 import type { Image, Region } from '../../src/model/region.ts'
-import { defaultDeadlines } from '../../src/model/region.ts'
+import { defaultBlastRadius, defaultDeadlines } from '../../src/model/region.ts'
 import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
 
 /** The moment of every snapshot, milliseconds since the epoch. */
@@ -19,6 +19,9 @@ export function aRegion(changes: Partial<Region> = {}): Region {
     algorithm: 'default',
     options: {},
     deadlines: defaultDeadlines,
+    blastRadius: defaultBlastRadius,
+    endings: {},
+    sweepConfirmedUntil: null,
     targetFreeAgents: 4,
     minHosts: 0,
     maxHosts: 10,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
-import { actionRow, hostRow, parseDeadlines, regionRow } from '../../../src/hasura/rows.ts'
-import { defaultDeadlines } from '../../../src/model/region.ts'
+import { actionRow, hostRow, parseBlastRadius, parseDeadlines, regionRow } from '../../../src/hasura/rows.ts'
+import { defaultBlastRadius, defaultDeadlines } from '../../../src/model/region.ts'
 
 const host = {
   id: 'h1',
@@ -12,6 +12,8 @@ const host = {
   image_id: null,
   version: '',
   instance_type: '',
+  zone: '',
+  lifecycle: 'on-demand',
   address: null,
   capacity: 2,
   status: 'LAUNCHING',
@@ -33,12 +35,17 @@ const region = {
   algorithm: 'default',
   options: {},
   deadlines: {},
+  blast_radius: {},
+  endings: { h1: 1000, h2: 'soon' },
+  sweep_confirmed_until: null,
   target_free_agents: 4,
   min_hosts: 0,
   max_hosts: 8,
   max_surge_hosts: 0,
   instance_types: ['small', 7, 'large'],
   agents_per_host: 2,
+  discovered_agents: null,
+  provider_options: {},
   max_agents_per_user: 1,
   channel: 'default',
   turn: 0,
@@ -81,13 +88,17 @@ describe('a row', () => {
   })
 
   it('of a region is in fleet words, without what is no instance type', () => {
-    expect(regionRow.parse(region)).toMatchObject({ targetFreeAgents: 4, instanceTypes: ['small', 'large'] })
+    const row = regionRow.parse(region)
+    expect(row).toMatchObject({ targetFreeAgents: 4, instanceTypes: ['small', 'large'] })
+    expect(row.endings).toEqual({ h1: 1000 })
   })
 
   it('of an action has the parameters of its kind', () => {
     const action = {
       id: 'a',
       region_id: 'r',
+      offering: null,
+      request: null,
       target: null,
       status: 'RUNNING',
       attempts: 1,
@@ -106,3 +117,14 @@ it.each([null, [], 'soon', { launch: -1 }, { launch: '5', drain: Infinity, force
   'deadlines that make no sense are the defaults: %j',
   (given) => expect(parseDeadlines(given)).toEqual(defaultDeadlines),
 )
+
+describe('the blast radius of a region', () => {
+  it('has the default of whatever is missing or out of bounds, so that no slip lifts it', () => {
+    expect(parseBlastRadius({})).toEqual(defaultBlastRadius)
+    expect(parseBlastRadius('all')).toEqual(defaultBlastRadius)
+    expect(parseBlastRadius({ percent: 101, at_least: -1, window: 0 })).toEqual(defaultBlastRadius)
+    expect(parseBlastRadius({ percent: 0, at_least: 0, window: 60 })).toEqual({
+      ...{ percent: 0, at_least: 0, window: 60 },
+    })
+  })
+})

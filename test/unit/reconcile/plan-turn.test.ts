@@ -143,6 +143,7 @@ describe('what decisions become', () => {
     expect(withDefault(aSnapshot({ hosts }))).toEqual({
       decisions: [],
       plan: undefined,
+      held: [],
       nextDeadline: now + 12_000,
     })
   })
