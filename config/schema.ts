@@ -235,8 +235,12 @@ export const settings = {
     schema: seconds(1, 86_400).default(120),
   },
   MUSTER_SWEEP_GRACE_S: {
-    doc: 'seconds that a difference must last before the sweep acts on it',
-    schema: seconds(1, 86_400).default(60),
+    doc: 'seconds that a machine must have had no row before the sweep ends it',
+    schema: seconds(1, 86_400).default(600),
+  },
+  MUSTER_SWEEP_MISSING_S: {
+    doc: "seconds between two whole lists that both miss a host's machine before the sweep closes its row",
+    schema: seconds(1, 86_400).default(300),
   },
   MUSTER_CAPACITY_BLOCK_S: {
     doc: 'seconds that an offering without capacity is not asked for again',

@@ -84,6 +84,7 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
     assigner: daemon.assigner,
     launches: daemon.launches,
     backends: daemon.backends,
+    sweep: daemon.sweep,
     upgrades: daemon.webSockets,
     health,
     wake: daemon.wake,

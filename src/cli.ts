@@ -11,6 +11,7 @@ import type { GraphqlOptions } from './cli/graphql.ts'
 import { addJoinCommand } from './cli/join-command.ts'
 import { packageVersion } from './cli/package-version.ts'
 import { printError } from './cli/print-error.ts'
+import { addSweepCommand } from './cli/sweep-command.ts'
 import { MusterError } from './model/errors.ts'
 
 const failed = 1
@@ -134,6 +135,7 @@ function createProgram(): Command {
     .action(async (target: string, options: { limit: number }) =>
       (await import('./cli/explain.ts')).explain(target, options.limit),
     )
+  addSweepCommand(program)
   addBackendCommands(program)
   addCaCommands(program)
   program

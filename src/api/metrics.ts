@@ -6,7 +6,7 @@ import { countCapacity } from '../model/capacity.ts'
 import { openBlocks } from '../model/offering.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { FleetView } from '../store/fleet-view.ts'
-import type { ApiContext } from './context.ts'
+import type { ApiContext, SweepDesk } from './context.ts'
 
 export interface Metrics {
   readonly registry: Registry
@@ -18,9 +18,10 @@ export interface MetricsInputs {
   readonly health: Pick<Health, 'ready'>
   readonly waitingUsers: (regionId: string) => number
   readonly launches: ApiContext['launches']
+  readonly sweep?: Pick<SweepDesk, 'held' | 'lastLook'> | undefined
 }
 
-export function createMetrics({ view, health, waitingUsers, launches }: MetricsInputs): Metrics {
+export function createMetrics({ view, health, waitingUsers, launches, sweep }: MetricsInputs): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
@@ -90,6 +91,23 @@ export function createMetrics({ view, health, waitingUsers, launches }: MetricsI
       for (const { labels, count } of launches?.counts ?? []) this.inc(labels, count)
     },
   })
+  if (sweep !== undefined) {
+    regionGauge(
+      'muster_blast_radius_held',
+      'Endings that findings ask for and the blast radius holds back.',
+      [],
+      ({ region }) => [[{}, sweep.held(region.id)]],
+    )
+    regionGauge(
+      'muster_sweep_last_look_timestamp_seconds',
+      "When the provider's whole list was last compared with the rows.",
+      [],
+      ({ region }) => {
+        const at = sweep.lastLook(region.id)
+        return at === undefined ? [] : [[{}, at / 1000]]
+      },
+    )
+  }
 
   const assigns = new Counter({
     name: 'muster_assigns_total',

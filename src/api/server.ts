@@ -29,6 +29,7 @@ import { hostRoutes } from './routes/hosts.ts'
 import { probeRoutes } from './routes/probes.ts'
 import { regionRoutes } from './routes/regions.ts'
 import { sessionRoutes } from './routes/sessions.ts'
+import { sweepRoute } from './routes/sweep.ts'
 import type { TokenRules } from './tokens.ts'
 import { TokenVerifier } from './tokens.ts'
 
@@ -99,7 +100,7 @@ export async function createApi(
   const { assigner, clock, logger, view, health } = options
   const { headersMs, requestMs } = options.patience ?? { headersMs: 10_000, requestMs: 30_000 }
   const metrics = createMetrics({
-    ...{ view, health, launches: options.launches },
+    ...{ view, health, launches: options.launches, sweep: options.sweep },
     waitingUsers: (id) => assigner.waitingUsers(id),
   })
   const context: ApiContext = { ...options, metrics }
@@ -147,6 +148,7 @@ export async function createApi(
     decisionRoutes(app, context)
     hookRoutes(app, context)
     probeRoutes(app, context)
+    if (options.sweep !== undefined) sweepRoute(app, { ...context, sweep: options.sweep })
     if (options.backends !== undefined) backendRoutes(app, { ...context, backends: options.backends })
   })
   const { upgrades } = options

@@ -5,6 +5,8 @@ interface Call {
   readonly method?: string
   readonly body?: unknown
   readonly bearer?: string
+  /** How long the answer may take, in milliseconds; 30,000 unless told. */
+  readonly patienceMs?: number
 }
 
 /** The running daemon's HTTP API, as its operator: with the admin secret of this configuration. */
@@ -19,7 +21,10 @@ export async function downloadFromApi(path: string, body?: unknown): Promise<Buf
   return Buffer.from(await response.arrayBuffer())
 }
 
-async function request(path: string, { method = 'GET', body, bearer }: Call): Promise<Response> {
+async function request(
+  path: string,
+  { method = 'GET', body, bearer, patienceMs = 30_000 }: Call,
+): Promise<Response> {
   const config = loadConfig(readEnvironment(), { generate: false })
   const url = `http://127.0.0.1:${config.settings.PORT}${path}`
   let response: Response
@@ -33,7 +38,7 @@ async function request(path: string, { method = 'GET', body, bearer }: Call): Pr
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(patienceMs),
     })
   } catch (error) {
     throw new MusterError(

@@ -40,8 +40,12 @@ export interface TurnRunnerOptions {
   readonly resumeActions: () => void
   readonly wake: (regionId: string, cause: Cause) => void
   readonly armTimer: (regionId: string, at: number | undefined) => void
-  /** Takes what the sweep has found in a region and not yet seen decided. */
-  readonly takeSweepFindings: (regionId: string) => readonly UpkeepDecision[]
+  /** What the sweep has found in a region and nobody has done yet. */
+  readonly sweepFindings: (regionId: string) => readonly UpkeepDecision[]
+  /** A turn was stored; `held` of the findings was held back. */
+  readonly sweepDecided: (regionId: string, held: readonly UpkeepDecision[]) => void
+  /** What the blast radius holds back, as of now. */
+  readonly noteHeld: (regionId: string, held: readonly UpkeepDecision[]) => void
   readonly fault: FaultPoint
 }
 
@@ -88,8 +92,9 @@ async function runTurn(
   const startedAt = clock.now()
   const event = { regionId, causes }
   const unended = unendedHosts(snapshot, options.isTerminationOpen)
-  const sweep = [...unended, ...without(options.takeSweepFindings(regionId), unended)]
-  const { plan, nextDeadline } = planTurn({ snapshot, event, sweep, ...policy })
+  const sweep = [...unended, ...without(options.sweepFindings(regionId), unended)]
+  const { plan, nextDeadline, held } = planTurn({ snapshot, event, sweep, ...policy })
+  options.noteHeld(regionId, held)
   options.armTimer(regionId, nextDeadline)
   if (plan === undefined) return 'done'
 
@@ -108,6 +113,7 @@ async function runTurn(
   }
   const stored = committed.turn !== snapshot.region.turn
   if (stored) {
+    options.sweepDecided(regionId, held)
     for (const action of actionsOf(plan, regionId, snapshot.region.turn)) options.enqueue(action)
   }
   // The actions' calls go out before anything else is asked of this process.

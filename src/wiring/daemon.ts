@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { Config, Environment } from '../../config/load.ts'
 import { loadAlgorithm } from '../../scaling-algorithms/index.ts'
+import type { SweepDesk } from '../api/context.ts'
 import { Assigner } from '../assign/assigner.ts'
 import type { Backends } from '../backends/backends.ts'
 import { untilUsable } from '../boot.ts'
@@ -59,6 +60,7 @@ export interface Daemon {
   /** Calls of launches since the start. */
   readonly launches: Tally<'region' | 'outcome'>
   readonly backends: Backends
+  readonly sweep: SweepDesk
   /** Managers that come through the HTTP API. */
   readonly webSockets: WebSocketDoor
   readonly wake: (regionId: string, cause: Cause) => void
@@ -122,6 +124,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
     fleetId: () => fleetId,
     isCurrent: () => isCurrent,
     launches,
+    isConnected: (hostId) => link.isConnected(hostId),
   })
 
   /** Act once the lease is ours, the rows are known, and there is a port for the managers of what is launched. */
@@ -185,6 +188,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
     assigner,
     launches,
     backends: managers.backends,
+    sweep: reconciliation.sweep,
     webSockets: managers.webSockets,
     wake,
     hint: (rows) => follower.hint(rows),

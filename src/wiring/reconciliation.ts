@@ -1,10 +1,12 @@
 /** What decides and acts: a region's turns, the actions that they store, and the sweep of what no row tells. */
 import type { Config } from '../../config/load.ts'
 import { noWayHome } from '../../config/way-home.ts'
+import type { SweepDesk } from '../api/context.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Tally } from '../lib/tally.ts'
+import { MusterError } from '../model/errors.ts'
 import type { Cause } from '../model/event.ts'
 import type { HostHandler } from '../model/host-handler.ts'
 import { ActionQueue } from '../reconcile/action-queue.ts'
@@ -32,6 +34,8 @@ export interface ReconciliationOptions {
   readonly fence: () => number | undefined
   /** Whether the mirror has what the database has. */
   readonly isCurrent: () => boolean
+  /** Whether the host's manager is connected to this daemon. */
+  readonly isConnected: (hostId: string) => boolean
   readonly wake: (regionId: string, cause: Cause) => void
   /** Where the launches' calls are counted. */
   readonly launches: Tally<'region' | 'outcome'>
@@ -45,6 +49,7 @@ export interface Reconciliation {
   wake(regionId: string, cause: Cause): void
   /** What was committed and never handed on is carried out. */
   resumeActions(): void
+  readonly sweep: SweepDesk
   start(): void
   stop(): Promise<void>
 }
@@ -95,15 +100,12 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     },
   })
   const sweep = new Sweep({
-    store,
-    mirror,
-    clock,
-    logger,
-    handlerOf,
-    fence,
-    wake,
+    ...{ store, mirror, clock, logger, handlerOf, fence, wake },
+    fleetId: options.fleetId,
+    isConnected: options.isConnected,
     intervalMs: settings.MUSTER_SWEEP_S * 1000,
     graceMs: settings.MUSTER_SWEEP_GRACE_S * 1000,
+    missingMs: settings.MUSTER_SWEEP_MISSING_S * 1000,
   })
   const discovery = new Discovery({
     store,
@@ -115,6 +117,8 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     clock,
     logger,
   })
+  /** By region, how many endings the last turn held back. */
+  const held = new Map<string, number>()
   const tasks: RegionTasks = new RegionTasks(
     clock,
     createTurnRunner({
@@ -130,7 +134,9 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
       resumeActions: () => queue.resume(),
       wake,
       armTimer: (regionId, at) => tasks.armTimer(regionId, at),
-      takeSweepFindings: (regionId) => sweep.takeFindings(regionId),
+      sweepFindings: (regionId) => sweep.findings(regionId),
+      sweepDecided: (regionId, left) => sweep.decided(regionId, left),
+      noteHeld: (regionId, left) => held.set(regionId, left.length),
       fault,
     }),
   )
@@ -138,6 +144,23 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
   return {
     wake: (regionId, cause) => tasks.wake(regionId, cause),
     resumeActions: () => queue.resume(),
+    sweep: {
+      look: (regionId, how) => sweep.look(regionId, how),
+      confirm: async (regionId, actor) => {
+        const region = mirror.region(regionId)
+        if (fence() === undefined) throw new MusterError('unavailable', 'this daemon is not the active one')
+        // Long enough for what was found just now to become certain.
+        const certainS = settings.MUSTER_SWEEP_GRACE_S + 3 * settings.MUSTER_SWEEP_S
+        const seconds = Math.ceil(Math.max(certainS, region?.blastRadius.window ?? 0))
+        if (!(await store.confirmSweep(regionId, seconds, actor))) {
+          throw new MusterError('not-found', `there is no region ${JSON.stringify(regionId)}`)
+        }
+        mirror.apply(await store.readRows({ regions: [regionId] }))
+        wake(regionId, { kind: 'api', what: 'sweep-confirmed' })
+      },
+      held: (regionId) => held.get(regionId) ?? 0,
+      lastLook: (regionId) => sweep.lastLook(regionId),
+    },
     start: () => {
       tasks.start()
       queue.start()
@@ -147,6 +170,7 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     stop: async () => {
       discovery.stop()
       await Promise.all([tasks.stop(), sweep.stop(), queue.stop()])
+      held.clear()
     },
   }
 }

@@ -89,6 +89,15 @@ export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
     assigner: fleet.assigner(),
     health,
     backends: noBackends as Backends,
+    sweep: {
+      look: async (regionId) => {
+        await fleet.reach()
+        return { regionId, failure: null, machines: 0, hosts: 0, findings: [] }
+      },
+      confirm: () => fleet.reach(),
+      held: () => 0,
+      lastLook: () => undefined,
+    },
     wake: (regionId, cause) => fleet.wakes.push(`${regionId} ${cause.kind}`),
     hint: () => true,
     clock: systemClock,

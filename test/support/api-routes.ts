@@ -39,6 +39,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'POST', path: '/v1/hosts/:id/drain', access: 'operate' },
   { method: 'GET', path: '/v1/regions', access: 'read' },
   { method: 'GET', path: '/v1/decisions', access: 'read' },
+  { method: 'POST', path: '/v1/sweep', access: 'operate', body: { dry_run: true } },
   { method: 'POST', path: '/v1/hooks/hasura/event', access: 'hook', body: hookEvent },
   { method: 'POST', path: '/v1/hooks/hasura/cron', access: 'hook', body: { id: 'cron-1', name: 'tick' } },
   { method: 'POST', path: '/v1/backends', access: 'operate', body: { name: 'rack 7' } },

@@ -47,6 +47,7 @@ const quick = {
   MUSTER_TICK: '* * * * * *',
   MUSTER_SWEEP_S: '2',
   MUSTER_SWEEP_GRACE_S: '2',
+  MUSTER_SWEEP_MISSING_S: '2',
   MUSTER_LEASE_S: '5',
   LOG_LEVEL: 'info',
 }

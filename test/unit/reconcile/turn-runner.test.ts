@@ -37,7 +37,9 @@ function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
     resumeActions: () => (seen.resumed += 1),
     wake: () => (seen.wakes += 1),
     armTimer: (_regionId, at) => (seen.timer = at),
-    takeSweepFindings: () => [],
+    sweepFindings: () => [],
+    sweepDecided: () => undefined,
+    noteHeld: () => undefined,
     fault: noFaults,
   }
   return { run: createTurnRunner(options), seen, clock }
