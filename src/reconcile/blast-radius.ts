@@ -77,6 +77,8 @@ export function involuntaryTarget(
   if (decision.kind !== 'terminate' && decision.kind !== 'host-gone') return undefined
   // It is fenced already, or there is no machine behind it.
   if (host === undefined || host.status === 'TERMINATING' || host.cloudId === null) return undefined
+  // Its provider has given notice, and ends it whatever is held back here.
+  if (host.interruptionAt !== null) return undefined
   if (decision.kind === 'host-gone') {
     return decision.isProven === true || isWished(host) ? undefined : host.id
   }

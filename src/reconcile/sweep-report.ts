@@ -43,6 +43,8 @@ function adoption(launchId: string, cloudId: string): SweepFinding {
 }
 
 function finding(decision: UpkeepDecision, state: SweepFinding['state']): SweepFinding {
-  const kind = decision.kind === 'suspect' || decision.kind === 'end-agent' ? 'report' : decision.kind
-  return { kind, target: targetOf(decision) ?? '', reason: decision.reason, state, dueAt: null }
+  const { kind } = decision
+  // Of all that upkeep decides, only what is held back comes here: endings.
+  const shown = kind === 'host-gone' || kind === 'clear-orphan' || kind === 'terminate' ? kind : 'report'
+  return { kind: shown, target: targetOf(decision) ?? '', reason: decision.reason, state, dueAt: null }
 }

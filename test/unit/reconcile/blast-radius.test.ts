@@ -169,6 +169,7 @@ describe('what counts', () => {
     expect(counts(terminate('h1'), { status: 'UNRESPONSIVE', statusBefore: 'DRAINING' })).toBe(false)
     expect(counts(gone('h1'), { status: 'DRAINING' })).toBe(false)
     expect(counts(terminate('h1'), { status: 'TERMINATING' })).toBe(false)
+    expect(counts(terminate('h1'), { status: 'UNRESPONSIVE', interruptionAt: now })).toBe(false)
   })
 
   it('is neither what only suspects or says, nor a row without a machine, nor one that is proven gone', () => {
