@@ -1,6 +1,5 @@
 /** What the sweep is asked and answers: plain data, for the API and the command line. */
 import type { Host, HostStatus } from './host.ts'
-import type { Action } from './action.ts'
 
 /** What the sweep reads of a host that has not ended. */
 export type SweepHost = Pick<Host, 'id' | 'cloudId' | 'launchId' | 'status' | 'createdAt'>
@@ -8,7 +7,11 @@ export type SweepHost = Pick<Host, 'id' | 'cloudId' | 'launchId' | 'status' | 'c
 /** What the tables say of a region, read after the provider's list. */
 export interface SweepRows {
   /** Of the region. */
-  readonly openActions: readonly Pick<Action, 'id' | 'kind' | 'target'>[]
+  readonly openActions: readonly {
+    readonly id: string
+    readonly kind: string
+    readonly target: string | null
+  }[]
   /** The region's hosts that have not ended. */
   readonly hosts: readonly SweepHost[]
   /** Whose rows, of whatever region and status, name a machine of the list that none of `hosts` has. */

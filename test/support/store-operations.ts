@@ -161,6 +161,9 @@ const launches = [
     const fence = fenceOf(db, luck)
     return ({ store }) => store.endHost(id, fence, luck % 2 === 0 ? null : 'gone')
   }),
+  operation('confirmSweep', [fc.constantFrom(regionId, 'fake/none')], (_, region) => {
+    return ({ store }) => store.confirmSweep(region, 600, 'a person')
+  }),
   operation('drainHost', [one], (db, which) => {
     const id = pick(hostIds(db), which)
     return ({ store }) => store.drainHost(id, 'a person')
@@ -356,7 +359,10 @@ const looks = [
     const hosts = [pick(hostIds(db), which), pick(hostIds(db), which + 1), 'nobody']
     const asked = { hosts, agents: agentIds(db).slice(0, which), regions: [region], images: [imageId] }
     const target = pick(hostIds(db), which)
+    const named = [...db.hosts.values()].flatMap((host) => host.cloudId ?? [])
+    const listed = [...named, 'a stranger'].slice(which % 3)
     return async ({ store }) => {
+      const { openActions, hosts: swept, ...accounted } = await store.readSweepRows(region, listed)
       const sorted = (rows: readonly { readonly id: string }[]) =>
         rows.toSorted((a, b) => (a.id < b.id ? -1 : 1))
       const { hosts: found, agents, ...rest } = await store.readRows(asked)
@@ -371,6 +377,9 @@ const looks = [
         await store.readHost(target),
         (await store.readDecisions({ region, target, limit: 100 })).length,
         await store.readSessions(`user-${which % 3}`),
+        accounted,
+        openActions.map(({ id, kind, target: about }) => [id, kind, about]),
+        swept.map(({ id, cloudId, launchId, status }) => [id, cloudId, launchId, status]),
       ]
     }
   }),

@@ -108,5 +108,6 @@ export function planOf(db: MemoryDatabase, draw: PlanDraw): TurnPlan {
     inputs: { counts: { hosts: 3 } },
     ...{ decisions, actions, hosts, host_updates, agent_updates, surge: draw.surge },
     ...(draw.failed < 10 ? { launch_failed: failure } : {}),
+    ...(draw.failed % 3 === 1 ? { endings: { [pick(hostIds(db), draw.failed)]: turn } } : {}),
   }
 }

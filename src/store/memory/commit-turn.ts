@@ -46,7 +46,8 @@ export function commitTurn(
   if (plan.launch_failed !== undefined) {
     blockLaunches(db, regionId, plan.launch_failed)
   }
-  return updateRegion(db, regionId, { turn: turn + 1 })
+  const { endings = region.endings } = plan
+  return updateRegion(db, regionId, { turn: turn + 1, endings })
 }
 
 /** The decisions that a plan of nothing but refusals only says again; undefined: it says or does something new. */

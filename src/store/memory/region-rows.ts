@@ -14,7 +14,7 @@ export function insertRegion(db: MemoryDatabase, region: RegionRow): void {
   db.noteChange('regions', region.id, region.id)
 }
 
-/** Every update counts as a revision; the counting of turns is no news. @throws MusterError `database-refused` */
+/** Every update counts as a revision; the counting of turns, and of what they ended, is no news. @throws MusterError `database-refused` */
 export function updateRegion(db: MemoryDatabase, id: string, changes: Partial<RegionRow>): RegionRow {
   const was = existing(db.regions, id)
   const given = { ...was, ...changes, id, revision: was.revision + 1 }
@@ -24,7 +24,7 @@ export function updateRegion(db: MemoryDatabase, id: string, changes: Partial<Re
   }
   check(row)
   db.regions.put(row)
-  if (differs(was, { ...changes, turn: was.turn })) db.noteChange('regions', id, id)
+  if (differs(was, { ...changes, turn: was.turn, endings: was.endings })) db.noteChange('regions', id, id)
   return row
 }
 

@@ -1,0 +1,33 @@
+import type { FleetStore } from '../fleet-store.ts'
+import { isOpen } from './actions.ts'
+import type { MemoryDatabase } from './memory-database.ts'
+import { updateRegion } from './region-rows.ts'
+
+type SweepStore = Pick<FleetStore, 'readSweepRows' | 'confirmSweep'>
+
+export function createSweepStore(db: MemoryDatabase): SweepStore {
+  return {
+    readSweepRows: (regionId, cloudIds) =>
+      db.transact(() => {
+        const openActions = db.actions.where((action) => action.regionId === regionId && isOpen(action))
+        const hosts = db.hosts.where((host) => host.regionId === regionId && host.status !== 'TERMINATED')
+        const bound = new Set(hosts.map((host) => host.cloudId))
+        const strangers = new Set(cloudIds.filter((cloudId) => !bound.has(cloudId)))
+        if (strangers.size === 0) return { openActions, hosts, named: [], oldestRowAt: undefined }
+        const all = [...db.hosts.values()]
+        return {
+          ...{ openActions, hosts },
+          named: all.flatMap(({ id, cloudId, status }) =>
+            cloudId !== null && strangers.has(cloudId) ? { id, cloudId, status } : [],
+          ),
+          oldestRowAt: all.length === 0 ? undefined : Math.min(...all.map((host) => host.createdAt)),
+        }
+      }),
+    confirmSweep: (regionId, seconds) =>
+      db.transact(() => {
+        if (db.regions.get(regionId) === undefined) return false
+        updateRegion(db, regionId, { sweepConfirmedUntil: db.now() + seconds * 1000 })
+        return true
+      }),
+  }
+}
