@@ -1,4 +1,4 @@
--- As migration `functions` has it.
+-- As migration `lock_order` has it.
 -- Store a turn. Gives the region's row with its new turn, or nothing when the region has moved on, the lease is not
 -- ours, or the region's bounds would be passed. `plan`:
 --   causes, inputs   jsonb, kept with each decision
