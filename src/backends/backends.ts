@@ -3,9 +3,7 @@
  * the truth (docs/design/backends.md); a socket that has lost its right is cut here at once when this daemon holds it,
  * and by the change's hint in whichever daemon does.
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-
-import { zipSync } from 'fflate'
+import { randomBytes } from 'node:crypto'
 
 import type { Clock } from '../lib/clock.ts'
 import type {
@@ -26,6 +24,7 @@ import type {
 import type { Authority } from '../trust/authority.ts'
 import { newToken, parseToken } from '../trust/enrolment-token.ts'
 import { keyPairAndCsr } from '../trust/new-key.ts'
+import { KeyDownloads } from './key-downloads.ts'
 
 /** Certificates and backends. */
 interface RightsOf {
@@ -67,29 +66,19 @@ export interface IssuedCertificate {
   readonly download?: { readonly token: string; readonly expiresAt: number }
 }
 
-/** A key that was made here waits in memory only, so it is soon gone, and gone with the daemon. */
-const downloadMs = 5 * 60 * 1000
-const mostDownloads = 100
 const askInfoMs = 10_000
 const crlMs = 10_000
 /** So long an answer waits until it is read again who has a right. */
 const lookAgainMs = 50
 
-interface Download {
-  readonly serial: string
-  readonly zip: Buffer
-  readonly tokenHash: Buffer
-  readonly expiresAt: number
-}
-
 export class Backends {
   readonly #options: BackendsOptions
-  /** By serial. */
-  readonly #downloads = new Map<string, Download>()
+  readonly #downloads: KeyDownloads
   #crl: { readonly der: Promise<Buffer>; readonly until: number } | undefined
 
   constructor(options: BackendsOptions) {
     this.#options = options
+    this.#downloads = new KeyDownloads(options.clock)
   }
 
   create(backend: NewBackend, actor: string): Promise<Backend> {
@@ -163,22 +152,13 @@ export class Backends {
     const chain = certificate.pem + chainPem
     const ca = this.ca.pem
     if (made === undefined) return { certificate, chain, ca }
-    const download = this.#keepDownload(certificate.serial, { key: made.privateKeyPem, chain, ca })
+    const download = this.#downloads.keep(certificate.serial, { key: made.privateKeyPem, chain, ca })
     return { certificate, chain, ca, download }
   }
 
   /** The zip with ca.pem, cert.pem and key.pem, once. @throws MusterError `not-found` */
   takeDownload(serial: string, token: string): Buffer {
-    this.#forgetOldDownloads()
-    const held = this.#downloads.get(serial)
-    if (held === undefined || !timingSafeEqual(held.tokenHash, hashOf(token))) {
-      throw new MusterError(
-        'not-found',
-        'nothing is to be downloaded with this token: it was used, it is over 5 minutes old, or the daemon was restarted; issue another certificate',
-      )
-    }
-    this.#downloads.delete(serial)
-    return held.zip
+    return this.#downloads.take(serial, token)
   }
 
   /** Revokes it, and closes the connection that uses it. */
@@ -298,33 +278,6 @@ export class Backends {
     await Promise.race([read, patience])
     looked.abort()
   }
-
-  #keepDownload(
-    serial: string,
-    { key, chain, ca }: { key: string; chain: string; ca: string },
-  ): { token: string; expiresAt: number } {
-    this.#forgetOldDownloads()
-    const [oldest] = this.#downloads.keys()
-    if (this.#downloads.size >= mostDownloads && oldest !== undefined) this.#downloads.delete(oldest)
-    const files = { 'ca.pem': ca, 'cert.pem': chain, 'key.pem': key }
-    const entries = Object.entries(files).map(([name, text]) => [name, Buffer.from(text)] as const)
-    const zip = Buffer.from(zipSync(Object.fromEntries(entries), { level: 0 }))
-    const token = randomBytes(32).toString('base64url')
-    const expiresAt = this.#options.clock.now() + downloadMs
-    this.#downloads.set(serial, { serial, zip, tokenHash: hashOf(token), expiresAt })
-    return { token, expiresAt }
-  }
-
-  #forgetOldDownloads(): void {
-    const now = this.#options.clock.now()
-    for (const { serial, expiresAt } of this.#downloads.values()) {
-      if (expiresAt <= now) this.#downloads.delete(serial)
-    }
-  }
-}
-
-function hashOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest()
 }
 
 function noSuchBackend(id: string): never {
