@@ -15,7 +15,6 @@ import type { Server as TlsServer, TLSSocket } from 'node:tls'
 
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
-import { MusterError } from '../model/errors.ts'
 import type { ManagerStream } from '../muster-v1/managers-service.ts'
 import type { AllowedCertificate, AllowList } from '../trust/allow-list.ts'
 import type { Authority } from '../trust/authority.ts'
@@ -24,10 +23,12 @@ import type { CloseReason } from '../trust/connections.ts'
 import { alpn, judgePeer } from '../trust/judge-peer.ts'
 import { serialOf } from '../trust/serial.ts'
 import { AcceptLimits } from './accept-limits.ts'
+import { alarm } from './alarm.ts'
 import type { EnrolmentServer, EnrolmentServerOptions } from './enrolment-server.ts'
 import { createEnrolmentServer } from './enrolment-server.ts'
 import type { GrpcServer } from './grpc-server.ts'
 import { startGrpcServer } from './grpc-server.ts'
+import { listen } from './manager-port.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { ServerIdentity } from './server-identity.ts'
 import { SharedUse } from './shared-use.ts'
@@ -271,7 +272,7 @@ export class ManagerDoor {
       this.#connections.release(connection)
       cancelEnd()
     })
-    const cancelEnd = at(clock, certificate.notAfter, () => {
+    const cancelEnd = alarm(clock, certificate.notAfter, () => {
       this.#connections.release(connection)
       socket.destroy()
     })
@@ -292,38 +293,6 @@ export class ManagerDoor {
     }
     this.#events.onStream(stream, connection)
   }
-}
-
-/** However far away: a clock may wake early. Gives what cancels it. */
-function at(clock: Pick<Clock, 'now' | 'after'>, time: number, callback: () => void): () => void {
-  let cancel: () => void
-  const wait = (): void => {
-    const leftMs = time - clock.now()
-    cancel = clock.after(Math.max(0, leftMs), () => (time <= clock.now() ? callback() : wait()))
-  }
-  wait()
-  return () => cancel()
-}
-
-function listen(server: Port, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const failed = (error: Error): void => reject(unusablePort(port, host, error))
-    server.once('error', failed)
-    server.listen({ port, host, backlog: 511 }, () => {
-      server.off('error', failed)
-      // An accept that fails (no file descriptors) is the next one's chance.
-      server.on('error', () => undefined)
-      resolve()
-    })
-  })
-}
-
-function unusablePort(port: number, host: string, cause: Error): MusterError {
-  return new MusterError(
-    'port-in-use',
-    `port ${port} on ${host} cannot be opened for managers: ${cause.message}; set MUSTER_MANAGER_PORT or MUSTER_MANAGER_HOST to another`,
-    { cause, retryable: true },
-  )
 }
 
 /** So that the kernel remembers nothing of whom we turn away. */
