@@ -15,7 +15,7 @@ import type { UpkeepDecision } from '../model/decision.ts'
 import { MusterError } from '../model/errors.ts'
 import type { Cause } from '../model/event.ts'
 import type { CloudHost, HostHandler } from '../model/host-handler.ts'
-import type { SweepReport } from '../model/sweep.ts'
+import type { SweepHost, SweepReport } from '../model/sweep.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import type { Mirror } from '../store/mirror.ts'
 import type { SweepMemory, SweepResult } from './sweep-findings.ts'
@@ -39,6 +39,9 @@ export interface SweepOptions {
 
 /** A list of ten thousand machines, throttled, ends within this, in milliseconds; one that hangs ends then too. */
 const lookWithinMs = 10 * 60_000
+
+/** A label is a request of its own: many are put on over several looks. */
+const labelsOfLook = 50
 
 export class Sweep {
   readonly #options: SweepOptions
@@ -174,6 +177,7 @@ export class Sweep {
       this.#lastLooks.set(regionId, look.endedAt)
       await this.#adopt(regionId, result)
       if (result.decisions.length > 0) wake(regionId, { kind: 'sweep' })
+      await this.#label(handler, regionId, rows.hosts, machines, signal)
     }
     const snapshot = mirror.snapshot(regionId)
     return sweepReport({ regionId, rows, machines: machines.length, result, snapshot })
@@ -199,6 +203,28 @@ export class Sweep {
     return machines
   }
 
+  /** For people only: a failure is put off until the next look. */
+  async #label(
+    handler: HostHandler,
+    regionId: string,
+    hosts: readonly SweepHost[],
+    machines: readonly CloudHost[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (handler.label === undefined) return
+    const labels = labelsMissing(hosts, machines)
+    if (labels.size === 0) return
+    try {
+      await unlessAborted(handler.label(labels, regionId, signal), signal)
+    } catch (error) {
+      if (isAborted(signal)) throw error
+      this.#options.logger.warn(
+        { regionId, count: labels.size, err: error },
+        'machines could not be labelled',
+      )
+    }
+  }
+
   async #adopt(regionId: string, { adoptions, contradictions }: SweepResult): Promise<void> {
     const { store, mirror, logger } = this.#options
     for (const { launchId, cloudIds } of adoptions) {
@@ -209,6 +235,20 @@ export class Sweep {
     const line = { regionId, count: contradictions.length, hostIds: contradictions.slice(0, 20) }
     logger.warn(line, 'the provider does not list machines whose managers are connected')
   }
+}
+
+/** Machines whose label is not their host's id; those that it still lacks come at the next looks. */
+function labelsMissing(
+  hosts: readonly SweepHost[],
+  machines: readonly CloudHost[],
+): ReadonlyMap<string, string> {
+  const labels = new Map(machines.map((machine) => [machine.cloudId, machine.label]))
+  const missing = hosts.flatMap(({ id, cloudId, status }) =>
+    status !== 'TERMINATED' && cloudId !== null && labels.has(cloudId) && labels.get(cloudId) !== id
+      ? [[cloudId, id] as const]
+      : [],
+  )
+  return new Map(missing.slice(0, labelsOfLook))
 }
 
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -230,6 +230,37 @@ describe('the sweep', () => {
     expect(await last).toMatchObject({ failure: 'the daemon stops' })
   })
 
+  it('labels the machines of its rows, a few at a look, and no others; a failure is no matter', async () => {
+    const { sweep, world, launch } = aWorld()
+    const [ours = '', other = ''] = await launch(2)
+    world.hosts = [bound(ours), bound('gone', 'h2')]
+    const asked: unknown[] = []
+    const labels = new Map<string, string>()
+    const list = world.handler.list.bind(world.handler)
+    world.handler = {
+      ...world.handler,
+      async *list(regionId, signal) {
+        for await (const machine of list(regionId, signal)) {
+          yield machine.cloudId === ours ? { ...machine, label: labels.get(ours) } : machine
+        }
+      },
+      label: async (given) => {
+        asked.push([...given])
+        if (asked.length === 1) throw new Error('not now')
+      },
+    }
+    sweep.start()
+    stop = () => sweep.stop()
+    await settle()
+    expect(await sweep.look(region, { isDry: true })).toMatchObject({ failure: null })
+    await sweep.look(region, { isDry: false })
+    expect(asked).toEqual([[[ours, 'h1']], [[ours, 'h1']]])
+    labels.set(ours, 'h1')
+    expect(await sweep.look(region, { isDry: false })).toMatchObject({ failure: null })
+    expect(asked).toHaveLength(2)
+    expect(other).not.toBe('')
+  })
+
   it('is refused by a daemon that is not the active one, and of a region that is not there', async () => {
     const { sweep, world } = aWorld()
     await expect(sweep.look(region, { isDry: true })).rejects.toMatchObject({ code: 'unavailable' })
