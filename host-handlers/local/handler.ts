@@ -126,6 +126,7 @@ class LocalHandler implements HostHandler {
   async #startHost(cloudId: string, spec: LaunchSpec, isRunning: boolean): Promise<void> {
     const directory = join(this.#hostsDirectory, cloudId)
     if (isRunning || (await isClaimed(directory))) return
+    const { metadata_endpoint: metadata } = this.#options
     await prepareDirectory(directory, {
       fleetId: spec.fleetId,
       launchId: spec.launchId,
@@ -138,6 +139,7 @@ class LocalHandler implements HostHandler {
       address: this.#options.address,
       app: this.#options.app,
       agentCommand: this.#options.agent_command,
+      ...(metadata === undefined ? {} : { metadataEndpoint: `${metadata}/${cloudId}` }),
     })
     this.#context.fault('local.after-directory')
     await this.#spawnManager(directory, {

@@ -18,6 +18,11 @@ export const localOptions = z.strictObject({
   app: z.string().min(1).max(100).default('hello-agent'),
   /** Where users reach the agents. */
   address: z.string().min(1).default('127.0.0.1'),
+  /**
+   * To rehearse interruptions: `http://address[:port]` of something that answers as EC2's instance metadata service. Each
+   * host asks it below its own name: `<metadata_endpoint>/<cloud_id>/latest/…`.
+   */
+  metadata_endpoint: z.url({ protocol: /^http$/ }).optional(),
   /** Variables of the daemon's environment that hosts see too, beside PATH and the like. None is a good default. */
   inherit: z.array(z.string().min(1)).default([]),
 })

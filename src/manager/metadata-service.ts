@@ -9,7 +9,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import type { Clock } from '../lib/clock.ts'
 
 export interface MetadataServiceOptions {
-  /** `http://address[:port]` of the service. */
+  /** `http://address[:port]` of the service; a path after it goes before that of each request. */
   readonly endpoint: string
   /** How long an answer may take as a whole, in milliseconds. */
   readonly timeoutMs: number
@@ -73,7 +73,7 @@ export class MetadataService {
     const { endpoint, timeoutMs, clock } = this.#options
     return new Promise((resolve, reject) => {
       const options = { method, headers, signal, agent: false, maxHeaderSize: 8192 }
-      const asked = request(new URL(path, endpoint), options, (response) => {
+      const asked = request(`${endpoint.replace(/\/$/, '')}${path}`, options, (response) => {
         let body = ''
         response.setEncoding('utf8').on('data', (text: string) => {
           body += text

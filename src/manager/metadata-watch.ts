@@ -11,7 +11,7 @@ import type { InterruptionNotice } from '../model/interruption.ts'
 import { MetadataService } from './metadata-service.ts'
 
 export interface MetadataWatchOptions {
-  /** `http://address[:port]` of the instance metadata service. */
+  /** `http://address[:port]` of the instance metadata service, and a path if it is below one. */
   readonly endpoint: string
   /** How often it is asked, in milliseconds; AWS advises 5 s. */
   readonly everyMs: number

@@ -26,8 +26,8 @@ export interface ManagerSpec {
   /** Program and arguments of an agent. */
   readonly agentCommand: readonly string[]
   /**
-   * `http://address[:port]` of the instance metadata service, which is watched for what the provider says of the machine;
-   * left out, nothing is watched.
+   * `http://address[:port]` of the instance metadata service, and a path if it is below one; it is watched for what the
+   * provider says of the machine. Left out, nothing is watched.
    */
   readonly metadataEndpoint?: string | undefined
   /** What the SEV tool wrote of this machine; default: `backend_info.json` beside the spec. */

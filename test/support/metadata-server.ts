@@ -3,7 +3,10 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 
-/** An instance metadata service on loopback, version 2 as EC2 has it: nothing without a token, which only a PUT gives. */
+/**
+ * An instance metadata service on loopback, version 2 as EC2 has it: nothing without a token, which only a PUT gives. It may
+ * serve many machines, each below its own name.
+ */
 export class MetadataServer {
   readonly #server: Server
   readonly #documents = new Map<string, string>()
@@ -29,16 +32,14 @@ export class MetadataServer {
   }
 
   /** The provider ends the machine at this moment. */
-  interrupt(at: Date, action = 'terminate'): void {
-    this.say('spot/instance-action', JSON.stringify({ action, time: textOf(at) }))
+  interrupt(at: Date, { action = 'terminate', machine = '' } = {}): void {
+    const document = JSON.stringify({ action, time: textOf(at) })
+    this.#documents.set(`${machine}/latest/meta-data/spot/instance-action`, document)
   }
 
-  advise(at = new Date()): void {
-    this.say('events/recommendations/rebalance', JSON.stringify({ noticeTime: textOf(at) }))
-  }
-
-  say(path: string, document: string): void {
-    this.#documents.set(path, document)
+  advise(at = new Date(), machine = ''): void {
+    const document = JSON.stringify({ noticeTime: textOf(at) })
+    this.#documents.set(`${machine}/latest/meta-data/events/recommendations/rebalance`, document)
   }
 
   /** The token that it gave last is worth nothing any more. */
@@ -56,13 +57,13 @@ export class MetadataServer {
     const { url = '', method, headers } = request
     if (method === 'GET') this.looks += 1
     if (this.trick(request, response)) return undefined
-    if (url === '/latest/api/token') {
+    if (url.endsWith('/latest/api/token')) {
       const isWell = method === 'PUT' && headers['x-aws-ec2-metadata-token-ttl-seconds'] === '21600'
       this.tokens += 1
       return answer(isWell ? 200 : 400, `token-${this.#token}`)
     }
     if (headers['x-aws-ec2-metadata-token'] !== `token-${this.#token}`) return answer(401)
-    const document = this.#documents.get(url.replace('/latest/meta-data/', ''))
+    const document = this.#documents.get(url.replace(/^\//, '').replace(/^latest/, '/latest'))
     return answer(document === undefined ? 404 : 200, document)
   }
 }

@@ -54,7 +54,7 @@ describe('the watch of the metadata service', () => {
   it('tells of an interruption and of advice, at each look', async () => {
     watch()
     await looks(2)
-    server.interrupt(end, 'hibernate')
+    server.interrupt(end, { action: 'hibernate' })
     server.advise(end)
     await eventually(() => notices.length >= 4)
     expect(notices.slice(-4)).toContainEqual({ ...interruption, action: 'hibernate' })

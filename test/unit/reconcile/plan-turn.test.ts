@@ -298,6 +298,20 @@ describe('an algorithm that misbehaves', () => {
   })
 })
 
+describe('a host whose provider ends it', () => {
+  it('becomes TERMINATING with its action at the time of the notice, whoever came or went since', () => {
+    for (const agents of [[], ['RUNNING']] as const) {
+      const host = aHost({ status: 'DRAINING', interruptionAt: now, agents, protected: true })
+      expect(turn(aSnapshot({ hosts: [host] })).plan).toMatchObject({
+        actions: [{ place: 0, kind: 'terminate', target: 'h1' }],
+        host_updates: [expect.not.objectContaining({ idle: true })],
+      })
+    }
+    const waiting = aHost({ status: 'DRAINING', interruptionAt: now + 5, agents: ['RUNNING'], heardAt: now })
+    expect(turn(aSnapshot({ hosts: [waiting] }))).toMatchObject({ plan: undefined, nextDeadline: now + 5 })
+  })
+})
+
 describe('every turn', () => {
   const rowsOf = (decisions: readonly Decision[], kinds: readonly string[]) =>
     decisions.flatMap((decision, place) => (kinds.includes(decision.kind) ? [place] : []))
