@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { parseCount, parseMs, parsePort, parseSeconds } from './cli/arguments.ts'
 import { addBackendCommands } from './cli/backend-commands.ts'
 import { addCaCommands } from './cli/ca-commands.ts'
+import type { CheckConfigOptions } from './cli/check-config.ts'
 import type { GraphqlOptions } from './cli/graphql.ts'
 import { addJoinCommand } from './cli/join-command.ts'
 import { packageVersion } from './cli/package-version.ts'
@@ -141,7 +142,15 @@ function createProgram(): Command {
   program
     .command('check-config')
     .description('check every setting and report all faults at once')
-    .action(async () => (await import('./cli/check-config.ts')).checkConfig())
+    .option(
+      '--live',
+      'ask the regions’ providers too, launching nothing: credentials, permissions, network, image, types, and the way home; 1 when a region cannot launch',
+    )
+    .option('--region <region...>', 'ask for these regions only')
+    .option('--json', 'print JSON')
+    .action(async (options: CheckConfigOptions) => {
+      process.exitCode = await (await import('./cli/check-config.ts')).checkConfig(options)
+    })
   program
     .command('stop-hosts')
     .description('end all local hosts on this machine, and the sessions on them')

@@ -18,7 +18,7 @@ import { installChangeTriggers } from './live/change-triggers.ts'
 import { startLiveQueries } from './live/live-queries.ts'
 import type { Timing } from './live/timing.ts'
 import { readProject } from './project/metadata.ts'
-import { migrate } from './project/migrations.ts'
+import { migrate, requireMigrations } from './project/migrations.ts'
 import { buildApi } from './schema/build-api.ts'
 import { installRowChecks } from './sql/check-sql.ts'
 import { createAuthentication } from './server/authentication.ts'
@@ -64,6 +64,8 @@ export interface EmbeddedOptions {
   readonly timing?: Timing
   /** What closes a graphql-transport-ws socket with a wrong secret: 4403, or 4400 as engines until 2.16. Default 4403. */
   readonly authCloseCode?: 4400 | 4403
+  /** The database is left as it is: no migration, no trigger. What it lacks is `schema-outdated`. */
+  readonly isReadOnly?: boolean
   /** How long a server that does not answer is waited for at start, in milliseconds. Default 30,000. */
   readonly startTimeoutMs?: number
   /** Ends a start under way. */
@@ -92,7 +94,7 @@ const drainMs = 5_000
  *
  * @throws MusterError `port-in-use`, `data-directory-locked`, `data-directory-unusable`, `database-unavailable` (no
  * answer within `startTimeoutMs`), `database-refused` (wrong password, no such database, a migration that fails),
- * `config-invalid` (the project directory)
+ * `config-invalid` (the project directory), `schema-outdated` (`isReadOnly`, and migrations are missing)
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedEndpoint> {
   const { logger, clock = systemClock, host = '127.0.0.1' } = options
@@ -106,10 +108,16 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedE
     for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
   }
   try {
-    const { databaseWasNew, applied } = await migrate(database, project.migrationsDirectory)
+    const { isReadOnly = false } = options
+    if (isReadOnly) await requireMigrations(database, project.migrationsDirectory)
+    const { databaseWasNew, applied } = isReadOnly
+      ? { databaseWasNew: false, applied: [] }
+      : await migrate(database, project.migrationsDirectory)
     const catalog = await readCatalog(database, trackedBy(project))
-    await installChangeTriggers(database, catalog)
-    await installRowChecks(database)
+    if (!isReadOnly) {
+      await installChangeTriggers(database, catalog)
+      await installRowChecks(database)
+    }
     const { stringifyNumerics = false, adminSecret, unauthorizedRole } = options
     const roleOf = createRoles({ project, api: buildApi(project, catalog), database, stringifyNumerics })
     const live = await startLiveQueries({ database, clock, logger, timing: options.timing ?? 'fast' })

@@ -10,6 +10,7 @@ const projectDir = resolve(import.meta.dirname, '../../config/hasura')
 export async function startEndpoint(
   config: Config,
   logger: Logger,
+  { isReadOnly = false }: { readonly isReadOnly?: boolean } = {},
 ): Promise<{ url: string; fetch?: typeof fetch; stop: () => Promise<void> }> {
   if (config.database.kind === 'hasura')
     return { url: config.database.endpoint, stop: () => Promise.resolve() }
@@ -17,7 +18,9 @@ export async function startEndpoint(
     projectDir,
     database: config.database,
     host: '127.0.0.1',
-    port: config.settings.MUSTER_GRAPHQL_PORT,
+    // Who only looks needs no port of its own: a daemon may hold it.
+    port: isReadOnly ? 0 : config.settings.MUSTER_GRAPHQL_PORT,
+    isReadOnly,
     adminSecret: config.adminSecret,
     previousAdminSecret: config.settings.MUSTER_ADMIN_SECRET_PREVIOUS,
     allowedOrigins: config.settings.HASURA_GRAPHQL_CORS_DOMAIN,

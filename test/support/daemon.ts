@@ -90,6 +90,13 @@ export class Daemon {
     return this.#process?.pid ?? 0
   }
 
+  /** What a command needs to be this daemon's. */
+  async environment(): Promise<Readonly<Record<string, string>>> {
+    const { DATABASE_URL: url, HASURA_GRAPHQL_ENDPOINT: hasura } = this.#environment
+    const authority = url === undefined && hasura === undefined ? {} : await authoritySettings()
+    return { ...authority, ...this.#environment }
+  }
+
   /** Everything that this daemon has printed, for a failing test. */
   get output(): string {
     return this.#output
@@ -104,10 +111,8 @@ export class Daemon {
     until: 'ready' | 'alive' | 'spawned' = 'ready',
     environment: Record<string, string> = {},
   ): Promise<void> {
-    const { DATABASE_URL: url, HASURA_GRAPHQL_ENDPOINT: hasura } = this.#environment
-    const authority = url === undefined && hasura === undefined ? {} : await authoritySettings()
     const child = spawn(process.execPath, ['src/main.ts', 'run'], {
-      env: { ...authority, ...this.#environment, ...environment },
+      env: { ...(await this.environment()), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#process = child

@@ -61,6 +61,21 @@ export async function migrate(database: Database, directory: string): Promise<Mi
   return { databaseWasNew, applied }
 }
 
+/** @throws MusterError `schema-outdated` when one of the directory's migrations has not been applied */
+export async function requireMigrations(database: Database, directory: string): Promise<void> {
+  const wanted = await listMigrations(directory)
+  const [[isPrepared] = []] = await database.query(
+    `select (to_regclass('${ownSchema}.migrations') is not null)::text`,
+  )
+  const known =
+    isPrepared === 'true' ? await database.query(`select version from ${ownSchema}.migrations`) : []
+  const applied = new Set(known.map(([version]) => version))
+  const missing = wanted.filter(({ version }) => !applied.has(version)).map(({ name }) => name)
+  if (missing.length === 0) return
+  const words = `the database lacks ${missing.length} of this version's migrations, from ${missing[0] ?? ''} on`
+  throw new MusterError('schema-outdated', `${words}: a start of the daemon applies them`)
+}
+
 async function listMigrations(directory: string): Promise<{ version: string; name: string }[]> {
   const entries = await readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []

@@ -2,7 +2,6 @@
 import { X509Certificate } from 'node:crypto'
 
 import { unzipSync } from 'fflate'
-import pg from 'pg'
 import { expect, it } from 'vitest'
 
 import { Backends } from '../../../src/backends/backends.ts'
@@ -16,31 +15,12 @@ import { launchToken, parseToken } from '../../../src/trust/enrolment-token.ts'
 import { keyPairAndCsr } from '../../../src/trust/new-key.ts'
 import { caPassphrase } from '../../support/an-authority.ts'
 import { adminSecret, anEndpoint } from '../../support/an-endpoint.ts'
+import { dumpOf } from '../../support/dump.ts'
 import { anAuthority } from '../../support/fake-trust.ts'
 import { describeOnPostgres } from '../../support/fresh-database.ts'
 
 const projectDir = new URL('../../../config/hasura', import.meta.url).pathname
 const fleetKey = 'the key of the fleet, for the tests'
-
-/** Every row of every table that is not PostgreSQL's own, as text. */
-async function dumpOf(url: string): Promise<string> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    const { rows: tables } = await client.query<{ name: string }>(
-      `select format('%I.%I', table_schema, table_name) as name from information_schema.tables
-        where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')`,
-    )
-    const texts = []
-    for (const { name } of tables) {
-      const { rows } = await client.query<{ text: string }>(`select t::text as text from ${name} t`)
-      texts.push(name, ...rows.map((row) => row.text))
-    }
-    return texts.join('\n')
-  } finally {
-    await client.end()
-  }
-}
 
 /** A secret in each way in which a column, a document or a bytea may show it. */
 const shapesOf = (secret: Buffer): readonly string[] => [
