@@ -1,14 +1,15 @@
 /** `/v1/backends`: the trusted identities of managers (docs/design/backends.md). */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { z } from 'zod'
 
-import type { Backend, Certificate } from '../../model/backend.ts'
+import type { Backend } from '../../model/backend.ts'
 import { backendStatuses } from '../../model/backend.ts'
 import { MusterError } from '../../model/errors.ts'
-import type { Backends, IssuedCertificate } from '../../backends/backends.ts'
-import type { ApiContext } from '../context.ts'
 import { timeText } from '../time-text.ts'
 import { checked, isStorable, plainText } from '../validation.ts'
+import type { BackendContext, OfBackend } from './backend-requests.ts'
+import { idOf, noQuery, pathOf } from './backend-requests.ts'
+import { certificateRoutes, shownCertificate } from './certificates.ts'
 
 const description = z.string().max(2000).refine(isStorable, 'must hold no control characters')
 const address = z.string().max(255).refine(isStorable, 'must hold no control characters')
@@ -36,30 +37,19 @@ const auditQuery = z.strictObject({
   backend: plainText(255).optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
 })
-const csrBody = z.strictObject({ csr: z.string().min(1).max(8192).optional() }).default({})
 const tokenBody = z
   .strictObject({ expires_in_s: z.number().int().min(60).max(86_400).default(900) })
   .default({ expires_in_s: 900 })
-const downloadBody = z.strictObject({ token: plainText(128) })
-const revokeBody = z
-  .strictObject({ reason: z.enum(['certificate-revoked', 'superseded']).optional() })
-  .default({})
 const terminateBody = z.strictObject({
   reason: z.enum(['certificate-revoked', 'user']),
   agents: z.enum(['kill', 'drain']).default('kill'),
 })
 const nothing = z.strictObject({}).optional()
-const noQuery = z.strictObject({})
 
 const read = { config: { access: 'read' } } as const
 const operate = { config: { access: 'operate' } } as const
 const credentials = { config: { access: 'operate', limit: 'credentials' } } as const
 const open = { config: { access: 'open' } } as const
-
-type OfBackend = FastifyRequest<{ Params: { id: string } }>
-type OfCertificate = FastifyRequest<{ Params: { id: string; serial: string } }>
-
-type BackendContext = ApiContext & { readonly backends: Backends }
 
 export function backendRoutes(app: FastifyInstance, context: BackendContext): void {
   const { backends } = context
@@ -156,64 +146,6 @@ export function backendRoutes(app: FastifyInstance, context: BackendContext): vo
   )
 }
 
-function certificateRoutes(app: FastifyInstance, context: BackendContext): void {
-  const { backends } = context
-  const sendIssued = (reply: FastifyReply, id: string, issued: IssuedCertificate): FastifyReply => {
-    const { certificate, chain, ca, download } = issued
-    return reply
-      .code(201)
-      .header('location', `${pathOf(id)}/certificates/${certificate.serial}`)
-      .send({
-        ...shownCertificate(certificate, context.clock.now()),
-        certificate: chain,
-        ca,
-        ...(download && { download: { token: download.token, expires_at: timeText(download.expiresAt) } }),
-      })
-  }
-
-  app.post('/v1/backends/:id/certificates', credentials, async (request: OfBackend, reply) => {
-    const { csr } = checked(csrBody, request.body ?? undefined)
-    const id = idOf(request)
-    return sendIssued(reply, id, await backends.issue(id, { csr, actor: request.caller }))
-  })
-
-  app.get('/v1/backends/:id/certificates/:serial', read, async (request: OfCertificate) => {
-    checked(noQuery, request.query)
-    const found = await backends.certificate(idOf(request), request.params.serial)
-    return { ...shownCertificate(found, context.clock.now()), certificate: found.pem }
-  })
-
-  app.post(
-    '/v1/backends/:id/certificates/:serial/download',
-    credentials,
-    async (request: OfCertificate, reply) => {
-      const { token } = checked(downloadBody, request.body)
-      const { serial } = await backends.certificate(idOf(request), request.params.serial)
-      return reply
-        .header('content-type', 'application/zip')
-        .header('content-disposition', `attachment; filename="backend-${serial}.zip"`)
-        .send(backends.takeDownload(serial, token))
-    },
-  )
-
-  app.post(
-    '/v1/backends/:id/certificates/:serial/renew',
-    credentials,
-    async (request: OfCertificate, reply) => {
-      const { csr } = checked(csrBody, request.body ?? undefined)
-      const id = idOf(request)
-      const { serial } = await backends.certificate(id, request.params.serial)
-      return sendIssued(reply, id, await backends.issue(id, { csr, renews: serial, actor: request.caller }))
-    },
-  )
-
-  app.post('/v1/backends/:id/certificates/:serial/revoke', operate, async (request: OfCertificate) => {
-    const { reason = 'certificate-revoked' } = checked(revokeBody, request.body ?? undefined)
-    const revoked = await backends.revoke(idOf(request), request.params.serial, reason, request.caller)
-    return shownCertificate(revoked, context.clock.now())
-  })
-}
-
 function lifeRoutes(app: FastifyInstance, { backends }: BackendContext): void {
   app.post('/v1/backends/:id/terminate', operate, async (request: OfBackend, reply) => {
     const { reason, agents } = checked(terminateBody, request.body)
@@ -251,16 +183,6 @@ function sendInfo(reply: FastifyReply, info: Buffer): FastifyReply {
   return reply.header('content-type', 'application/json; charset=utf-8').send(info)
 }
 
-/** No row has an id that cannot be stored. */
-function idOf({ params: { id } }: { params: { id: string } }): string {
-  if (isStorable(id)) return id
-  throw new MusterError('not-found', `there is no backend ${JSON.stringify(id)}`)
-}
-
-function pathOf(id: string): string {
-  return `/v1/backends/${encodeURIComponent(id)}`
-}
-
 function shown({ backends }: BackendContext, backend: Backend) {
   return {
     id: backend.id,
@@ -278,25 +200,4 @@ function shown({ backends }: BackendContext, backend: Backend) {
     info_at: timeText(backend.infoAt),
     created_at: timeText(backend.createdAt),
   }
-}
-
-function shownCertificate(certificate: Certificate, now: number) {
-  return {
-    serial: certificate.serial,
-    status: statusOf(certificate, now),
-    issuer: certificate.issuer,
-    not_before: timeText(certificate.notBefore),
-    not_after: timeText(certificate.notAfter),
-    first_used_at: timeText(certificate.firstUsedAt),
-    retires_at: timeText(certificate.retiresAt),
-    revoked_at: timeText(certificate.revokedAt),
-    revoke_reason: certificate.revokeReason,
-    spki_sha256: certificate.spkiHash,
-  }
-}
-
-function statusOf({ revokedAt, notAfter, retiresAt }: Certificate, now: number): string {
-  if (revokedAt !== null) return 'revoked'
-  if (notAfter <= now) return 'expired'
-  return retiresAt !== null && retiresAt <= now ? 'retired' : 'valid'
 }
