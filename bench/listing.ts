@@ -43,11 +43,12 @@ export const listing: Benchmark = {
       const [port] = (await once(lines, 'line')) as [string]
       const endpoint = `http://127.0.0.1:${port}`
       // Loading the SDK and compiling its parser is no page's doing.
-      await listed({ endpoint, page_size: 200 })
-      const small = await listed({ endpoint })
-      const large = await listed({ endpoint, page_size: 1000 })
+      await listed({ endpoint })
+      // Before whatever needs more: memory that a process has had once is not seen to grow again.
       progress('the whole sweep')
       const { agreeing, strange } = await swept(database, { endpoint })
+      const small = await listed({ endpoint })
+      const large = await listed({ endpoint, page_size: 1000 })
       const against = 'pages of 1,000'
       return [
         {
@@ -99,7 +100,7 @@ async function listed(options: Readonly<Record<string, unknown>>) {
   })
 }
 
-/** Each twice, the second one measured: a daemon that has just started has compiled nothing yet. */
+/** Each twice: the hold is the second one's, when all is compiled, the memory that of both. */
 async function swept(database: BenchDatabase, options: Readonly<Record<string, unknown>>) {
   const shape = { hosts: instances, agentsPerHost: 0, targetFreeAgents: 0, minHosts: 0 }
   await seedFleet(database, { regionId, provider: 'aws', ...shape })
@@ -138,11 +139,13 @@ async function swept(database: BenchDatabase, options: Readonly<Record<string, u
         throw new Error(`not such a look: ${failure}, ${machines} machines, ${findings.length} findings`)
       }
     }
-    await look('agree')
-    const agreeing = await measured(() => look('agree'))
+    const twice = async (kind: 'agree' | 'strange') => {
+      const [first, second] = [await measured(() => look(kind)), await measured(() => look(kind))]
+      return { longestMs: second.longestMs, extraMb: Math.max(first.extraMb, first.extraMb + second.extraMb) }
+    }
+    const agreeing = await twice('agree')
     await database.sql('delete from fleet.hosts')
-    await look('strange')
-    return { agreeing, strange: await measured(() => look('strange')) }
+    return { agreeing, strange: await twice('strange') }
   } finally {
     await sweep.stop()
     await endpoint.stop()

@@ -251,8 +251,8 @@ describe('whatever is found, turn after turn', () => {
           for (const one of found) expect(spokenOf).toContain('hostId' in one ? one.hostId : targetOf(one))
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 250 },
     )
-    expect(Math.min(ended, heldBack)).toBeGreaterThan(500)
+    expect(Math.min(ended, heldBack)).toBeGreaterThan(100)
   })
 })

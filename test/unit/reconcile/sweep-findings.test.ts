@@ -324,9 +324,9 @@ describe('whatever list and rows say, in looks of a minute', () => {
           }
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     )
     // Laws about what never happened would be kept by anything.
-    for (const [kind, count] of Object.entries(decided)) expect(count, kind).toBeGreaterThan(100)
+    for (const [kind, count] of Object.entries(decided)) expect(count, kind).toBeGreaterThan(30)
   })
 })
