@@ -1,5 +1,9 @@
 /** Whether a region could launch, asked of EC2 itself without launching anything; every answer in plain words. */
-import { RunInstancesCommand, TerminateInstancesCommand } from '@aws-sdk/client-ec2'
+import {
+  CreateLaunchTemplateCommand,
+  RunInstancesCommand,
+  TerminateInstancesCommand,
+} from '@aws-sdk/client-ec2'
 
 import { LaunchError } from '../../src/model/host-handler.ts'
 import type { ProviderRegion } from '../../src/model/host-handler.ts'
@@ -77,11 +81,18 @@ export async function checkRegion(
         dryRun(async () => {
           const request = parseStoredRequest(await place.place.resolve(wish, region, home, signal))
           const UserData = userDataOf(request.bootstrap, tokenLike).base64
-          await place.place.ec2.send(
-            'run',
-            new RunInstancesCommand({ ...request.input, UserData, DryRun: true }),
-            signal,
-          )
+          if (request.call === 'RunInstances') {
+            const command = new RunInstancesCommand({ ...request.input, UserData, DryRun: true })
+            await place.place.ec2.send('run', command, signal)
+          } else {
+            // A fleet cannot be tried before its template is there.
+            const command = new CreateLaunchTemplateCommand({
+              LaunchTemplateName: 'muster-check-config',
+              LaunchTemplateData: { ...request.template, UserData },
+              DryRun: true,
+            })
+            await place.place.ec2.send('write', command, signal)
+          }
         }),
       )
     }

@@ -161,6 +161,9 @@ export const ec2Codes = {
     'IncorrectState',
     'IncorrectInstanceState',
     'ClientVpnEndpointAssociationInProgress',
+    // The launch's template was removed in between: it is made again.
+    'InvalidLaunchTemplateName.NotFoundException',
+    'InvalidLaunchTemplateId.NotFound',
   ],
 } as const satisfies Readonly<Record<LaunchErrorCode, readonly string[]>>
 

@@ -64,13 +64,18 @@ class AwsHandler implements HostHandler {
       visibilityMs: visibility * 1000,
       unanswered: this.#unanswered,
     }
-    const result = await sendLaunch({ ...means, ec2: place.ec2 }, spec, signal)
+    const result = await sendLaunch({ ...means, ec2: place.ec2, templates: place.templates }, spec, signal)
     this.#unanswered.delete(spec.token)
     return result
   }
 
   async *list(regionId: string, signal: AbortSignal): AsyncGenerator<CloudHost> {
-    yield* this.#at(regionId).machines.list(regionId, signal)
+    const { place, machines } = this.#at(regionId)
+    // The sweep comes by: what cannot be removed now is removed when it comes again.
+    if (place.makesFleets) {
+      await place.templates.removeLeftOvers(this.#context.fleetId, signal).catch(() => undefined)
+    }
+    yield* machines.list(regionId, signal)
   }
 
   async label(labels: ReadonlyMap<string, string>, regionId: string, signal: AbortSignal): Promise<void> {

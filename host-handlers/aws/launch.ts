@@ -1,24 +1,26 @@
 /**
- * One launch: the stored request, sent under its token until it is answered. A token that EC2 keeps makes the second
+ * One launch: the stored request (RunInstances, or CreateFleet with its template), sent under its token until it is answered. A token that EC2 keeps makes the second
  * send harmless; a server that does not keep tokens is asked first whether the machines are there, after a wait in which
  * they must have come to light.
  */
 import { RunInstancesCommand } from '@aws-sdk/client-ec2'
-import type { RunInstancesCommandOutput } from '@aws-sdk/client-ec2'
 
 import type { Clock } from '../../src/lib/clock.ts'
 import type { FaultPoint } from '../../src/lib/fault-points.ts'
 import { LaunchError } from '../../src/model/host-handler.ts'
-import type { LaunchResult, LaunchSpec } from '../../src/model/host-handler.ts'
+import type { LaunchErrorCode, LaunchResult, LaunchSpec } from '../../src/model/host-handler.ts'
 import type { Ec2 } from './client.ts'
+import { createFleet, templateNameOf } from './fleet.ts'
+import type { LaunchTemplates } from './launch-templates.ts'
 import type { Machines } from './machines.ts'
 import { parseStoredRequest } from './request.ts'
-import type { StoredRequest } from './request.ts'
+import type { StoredRequest, StoredRun } from './request.ts'
 import { userDataOf } from './user-data.ts'
 
 export interface LaunchMeans {
   readonly ec2: Ec2
   readonly machines: Machines
+  readonly templates: LaunchTemplates
   readonly clock: Clock
   readonly fault: FaultPoint
   readonly areTokensKept: boolean
@@ -39,6 +41,31 @@ export async function sendLaunch(
 ): Promise<LaunchResult> {
   signal.throwIfAborted()
   const request = parseStoredRequest(spec.request)
+  if (request.call === 'RunInstances') return attempt(means, request, spec, signal)
+  let isOver = false
+  try {
+    const result = await attempt(means, request, spec, signal)
+    isOver = true
+    return result
+  } catch (error) {
+    isOver = error instanceof LaunchError && !mayGoOn.has(error.code)
+    throw error
+  } finally {
+    // What cannot be removed now is removed as a left-over: the launch has its answer.
+    if (isOver) await means.templates.remove(templateNameOf(spec.token), signal).catch(() => undefined)
+  }
+}
+
+/** The same request is sent again. */
+const mayGoOn: ReadonlySet<LaunchErrorCode> = new Set(['unknown', 'transient', 'throttled'])
+
+async function attempt(
+  means: LaunchMeans,
+  request: StoredRequest,
+  spec: LaunchSpec,
+  signal: AbortSignal,
+): Promise<LaunchResult> {
+  const isRepeat = spec.isRepeat !== false || means.unanswered.has(spec.token)
   const found = await lookBefore(means, spec, signal)
   if (found.length >= request.count || (found.length > 0 && !means.areTokensKept)) {
     return resultOf(found, request)
@@ -46,13 +73,13 @@ export async function sendLaunch(
   const userData = userDataOf(request.bootstrap, spec.enrolmentToken)
   if (userData.sha256 !== request.userDataSha256) return unrepeatable(found, request)
   means.fault('aws.before-run')
-  let output: RunInstancesCommandOutput
+  const wish = { token: spec.token, userData: userData.base64, isRepeat }
+  let made: Made
   try {
-    output = await means.ec2.send(
-      'run',
-      new RunInstancesCommand({ ...request.input, ClientToken: spec.token, UserData: userData.base64 }),
-      signal,
-    )
+    made =
+      request.call === 'RunInstances'
+        ? await runInstances(means, request, wish, signal)
+        : await createFleet(means, request, wish, signal)
   } catch (error) {
     if (!(error instanceof LaunchError) || error.code === 'unknown') {
       means.unanswered.add(spec.token)
@@ -62,9 +89,27 @@ export async function sendLaunch(
     return acceptedBefore(means, spec, request, error, signal)
   }
   means.fault('aws.after-run')
+  return resultOf(made.ids, request, made.why)
+}
+
+interface Made {
+  /** Sorted; at least one. */
+  readonly ids: readonly string[]
+  /** Why there are not more, when EC2 says so. */
+  readonly why: string | undefined
+}
+
+async function runInstances(
+  { ec2 }: LaunchMeans,
+  { input }: StoredRun,
+  { token, userData }: { readonly token: string; readonly userData: string },
+  signal: AbortSignal,
+): Promise<Made> {
+  const command = new RunInstancesCommand({ ...input, ClientToken: token, UserData: userData })
+  const output = await ec2.send('run', command, signal)
   const ids = (output.Instances ?? []).flatMap((instance) => instance.InstanceId ?? [])
   if (ids.length === 0) throw new LaunchError('unknown', 'EC2 accepted the launch and named no machines')
-  return resultOf(ids.toSorted(), request)
+  return { ids: ids.toSorted(), why: undefined }
 }
 
 /** What an earlier send of the same request has made, as far as it shows. */
@@ -110,8 +155,10 @@ function unrepeatable(found: readonly string[], request: StoredRequest): LaunchR
   )
 }
 
-function resultOf(ids: readonly string[], { count, input }: StoredRequest): LaunchResult {
+function resultOf(ids: readonly string[], request: StoredRequest, why?: string): LaunchResult {
+  const { count } = request
   if (ids.length >= count) return { cloudIds: ids }
-  const message = `EC2 gave ${ids.length} of ${count} ${input.InstanceType ?? 'machines'}`
+  const what = request.call === 'RunInstances' ? request.input.InstanceType : undefined
+  const message = `EC2 gave ${ids.length} of ${count} ${what ?? 'machines'}${why === undefined ? '' : `: ${why}`}`
   return { cloudIds: ids, shortfall: { code: 'insufficient-capacity', message } }
 }

@@ -68,6 +68,8 @@ const awsRegionOptions = z.strictObject({
     .min(1)
     .refine((list) => new Set(list).size === list.length, 'names one twice')
     .default(['on-demand']),
+  /** `fleet`: spot machines are asked for by one `CreateFleet` over all types and zones, not by offering. */
+  allocation: z.enum(['offering', 'fleet']).default('offering'),
   /** The most to pay for a spot machine, in USD an hour; default: the on-demand price. */
   spot_max_price: z.number().positive().optional(),
   /** Name or ARN; needed by nothing of Muster's, so none is the best. */

@@ -8,6 +8,10 @@ import type { Ec2 } from './client.ts'
 import { findImage } from './image.ts'
 import type { MachineImage } from './image.ts'
 import { agentsOn, InstanceTypes } from './instance-types.ts'
+import type { TypeFacts } from './instance-types.ts'
+import { fleetRequestOf } from './fleet-request.ts'
+import type { FleetRequestParts } from './fleet-request.ts'
+import { LaunchTemplates } from './launch-templates.ts'
 import { findSecurityGroups, findSubnets } from './network.ts'
 import { parseRegionOptions } from './options.ts'
 import type { AwsRegionOptions } from './options.ts'
@@ -18,8 +22,14 @@ import type { RequestParts } from './request.ts'
 /** How long what people change by hand (images, networks) is taken to be as it was, in milliseconds. */
 const rememberForMs = 60_000
 
+/** Between the types of a fleet's offering. */
+const typeSeparator = '+'
+
 export class Place {
   readonly ec2: Ec2
+  readonly templates: LaunchTemplates
+  /** Whether a region here was seen to ask for fleets: only then may there be templates of ours. */
+  makesFleets = false
   readonly #types: InstanceTypes
   readonly #subnets: Remembered<Awaited<ReturnType<typeof findSubnets>>>
   readonly #groups: Remembered<readonly string[]>
@@ -27,6 +37,7 @@ export class Place {
 
   constructor(ec2: Ec2, clock: Clock) {
     this.ec2 = ec2
+    this.templates = new LaunchTemplates(ec2, clock)
     this.#types = new InstanceTypes(ec2, clock)
     this.#subnets = new Remembered(clock, rememberForMs)
     this.#groups = new Remembered(clock, rememberForMs)
@@ -34,12 +45,14 @@ export class Place {
   }
 
   /**
-   * All of one lifecycle before the next; within it each type in each zone before the next type.
+   * All of one lifecycle before the next; within it each type in each zone before the next type, or all spot machines
+   * as one offering in no zone.
    *
    * @throws LaunchError `invalid-request` when there are none
    */
   async offerings(region: ProviderRegion, signal: AbortSignal): Promise<readonly Offering[]> {
     const options = parseRegionOptions(region)
+    if (options.allocation === 'fleet') this.makesFleets = true
     if (region.instanceTypes.length === 0) {
       throw new LaunchError(
         'invalid-request',
@@ -50,14 +63,17 @@ export class Place {
     const zones = await this.#zonesOf(options, signal)
     const offerings: Offering[] = []
     for (const lifecycle of options.lifecycles) {
+      const found: Offering[] = []
       for (const type of types) {
         const agents = region.agentsPerHost ?? agentsOn(type, options)
         if (agents < 1 || !type.lifecycles.includes(lifecycle)) continue
         const offeredIn = await this.#types.zonesOf(type.name, signal)
         for (const zone of zones) {
-          if (offeredIn.has(zone)) offerings.push({ instanceType: type.name, zone, lifecycle, agents })
+          if (offeredIn.has(zone)) found.push({ instanceType: type.name, zone, lifecycle, agents })
         }
       }
+      const isFleet = lifecycle === 'spot' && options.allocation === 'fleet'
+      offerings.push(...(isFleet ? fleetOffering(found) : found))
     }
     if (offerings.length > 0) return offerings
     throw new LaunchError(
@@ -77,6 +93,7 @@ export class Place {
     const options = parseRegionOptions(region)
     const offering = wish.offering ?? (await this.offerings(region, signal))[0]
     if (offering === undefined) throw new LaunchError('invalid-request', 'the region offers nothing')
+    if (offering.zone === '') return this.#resolveFleet({ wish, options, offering, ...home }, signal)
     const [type] = await this.#types.facts([offering.instanceType], signal)
     const subnet = (await this.#subnetsOf(options, signal)).get(offering.zone)
     if (type === undefined || subnet === undefined) {
@@ -92,6 +109,42 @@ export class Place {
       image: await this.image(wish.image, signal),
       type,
       ...home,
+    })
+  }
+
+  async #resolveFleet(
+    parts: Pick<FleetRequestParts, 'wish' | 'options' | 'offering' | 'daemons' | 'metadataEndpoint'>,
+    signal: AbortSignal,
+  ): Promise<JsonObject> {
+    const { wish, options, offering } = parts
+    this.makesFleets = true
+    const subnets = await this.#subnetsOf(options, signal)
+    const zones = await this.#zonesOf(options, signal)
+    const choices: { type: TypeFacts; subnetId: string }[] = []
+    for (const type of await this.#types.facts(offering.instanceType.split(typeSeparator), signal)) {
+      const offeredIn = await this.#types.zonesOf(type.name, signal)
+      for (const zone of zones) {
+        const subnetId = subnets.get(zone)?.id
+        if (subnetId !== undefined && offeredIn.has(zone)) choices.push({ type, subnetId })
+      }
+    }
+    const vpcs = new Set(zones.flatMap((zone) => subnets.get(zone)?.vpc ?? []))
+    const [vpc] = vpcs
+    if (vpc === undefined || choices.length === 0) {
+      throw new LaunchError('invalid-request', 'none of the types is offered where the region has subnets')
+    }
+    if (vpcs.size > 1) {
+      throw new LaunchError(
+        'invalid-request',
+        `a fleet is in one VPC, and the region's subnets are in ${[...vpcs].join(', ')}`,
+      )
+    }
+    return fleetRequestOf({
+      ...parts,
+      region: this.ec2.region,
+      choices,
+      securityGroupIds: await this.#securityGroups(options, vpc, signal),
+      image: await this.image(wish.image, signal),
     })
   }
 
@@ -134,4 +187,12 @@ export class Place {
     }
     return options.zones.length > 0 ? options.zones : [...subnets.keys()].toSorted()
   }
+}
+
+/** One for all: any of them may come, so each must be content with as many agents as the smallest holds. */
+function fleetOffering(offerings: readonly Offering[]): readonly Offering[] {
+  if (offerings.length === 0) return []
+  const types = new Set(offerings.map(({ instanceType }) => instanceType))
+  const agents = Math.min(...offerings.map((one) => one.agents))
+  return [{ instanceType: [...types].join(typeSeparator), zone: '', lifecycle: 'spot', agents }]
 }

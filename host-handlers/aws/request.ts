@@ -2,7 +2,12 @@
  * The exact request of a launch: made once, from what was found of image, type and network; stored; and sent as it
  * was stored, as often as it takes. Pure.
  */
-import type { RunInstancesCommandInput } from '@aws-sdk/client-ec2'
+import type {
+  CreateFleetCommandInput,
+  FleetLaunchTemplateOverridesRequest,
+  RequestLaunchTemplateData,
+  RunInstancesCommandInput,
+} from '@aws-sdk/client-ec2'
 import { z } from 'zod'
 
 import { LaunchError } from '../../src/model/host-handler.ts'
@@ -26,24 +31,50 @@ export const tagKeys = {
 } as const
 
 /** As stored with the launch; no secret, and no user data but its hash. */
-const storedRequest = z.strictObject({
+const common = {
   format: z.literal(1),
-  call: z.literal('RunInstances'),
   /** AWS's name of the region. */
   region: z.string(),
-  /** RunInstances' own parameters, but for UserData and ClientToken. */
-  input: z.looseObject({ MinCount: z.literal(1), MaxCount: z.int().min(1) }),
   bootstrap: bootstrapSchema,
   userDataSha256: z.string(),
-})
-export interface StoredRequest {
+}
+const storedRequest = z.discriminatedUnion('call', [
+  z.strictObject({
+    ...common,
+    call: z.literal('RunInstances'),
+    /** RunInstances' own parameters, but for UserData and ClientToken. */
+    input: z.looseObject({ MinCount: z.literal(1), MaxCount: z.int().min(1) }),
+  }),
+  z.strictObject({
+    ...common,
+    call: z.literal('CreateFleet'),
+    /** CreateFleet's own parameters, but for LaunchTemplateConfigs and ClientToken. */
+    input: z.looseObject({
+      TargetCapacitySpecification: z.looseObject({ TotalTargetCapacity: z.int().min(1) }),
+    }),
+    overrides: z.array(z.looseObject({})).min(1),
+    /** Of the launch template, but for UserData. */
+    template: z.looseObject({}),
+  }),
+])
+interface Stored {
   readonly region: string
   readonly count: number
-  readonly input: RunInstancesCommandInput
   /** As it must be again, or the request is another one. */
   readonly userDataSha256: string
   readonly bootstrap: Bootstrap
 }
+export interface StoredRun extends Stored {
+  readonly call: 'RunInstances'
+  readonly input: RunInstancesCommandInput
+}
+export interface StoredFleet extends Stored {
+  readonly call: 'CreateFleet'
+  readonly input: Omit<CreateFleetCommandInput, 'LaunchTemplateConfigs'>
+  readonly overrides: readonly FleetLaunchTemplateOverridesRequest[]
+  readonly template: RequestLaunchTemplateData
+}
+export type StoredRequest = StoredRun | StoredFleet
 
 export interface RequestParts {
   readonly wish: LaunchWish
@@ -86,18 +117,13 @@ export function parseStoredRequest(request: JsonObject | undefined): StoredReque
       'the launch holds no request that this version of the provider "aws" can send: resolve it first',
     )
   }
-  const { region, input, bootstrap, userDataSha256 } = parsed.data
-  return {
-    region,
-    count: input.MaxCount,
-    input: input,
-    bootstrap,
-    userDataSha256,
-  }
+  const { format: _, ...stored } = parsed.data
+  if (stored.call === 'RunInstances') return { ...stored, count: stored.input.MaxCount }
+  return { ...stored, count: stored.input.TargetCapacitySpecification.TotalTargetCapacity }
 }
 
 /** What keeps the parts from going together, in plain words. */
-function mismatches({ offering, options, image, type, daemons }: RequestParts): readonly string[] {
+export function mismatches({ offering, options, image, type, daemons }: RequestParts): readonly string[] {
   const faults: string[] = []
   if (daemons.length === 0)
     faults.push('no address is known at which managers reach the daemon: set one that machines can dial')
@@ -122,7 +148,13 @@ function mismatches({ offering, options, image, type, daemons }: RequestParts): 
   return faults
 }
 
-function bootstrapOf({ wish, offering, options, daemons, metadataEndpoint }: RequestParts): Bootstrap {
+export function bootstrapOf({
+  wish,
+  offering,
+  options,
+  daemons,
+  metadataEndpoint,
+}: Pick<RequestParts, 'wish' | 'offering' | 'options' | 'daemons' | 'metadataEndpoint'>): Bootstrap {
   const { manager } = options
   return {
     fleetId: wish.fleetId,
@@ -140,7 +172,7 @@ function bootstrapOf({ wish, offering, options, daemons, metadataEndpoint }: Req
   }
 }
 
-function inputOf(parts: RequestParts): RunInstancesCommandInput {
+export function inputOf(parts: RequestParts): RunInstancesCommandInput {
   const { wish, offering, options, image, type, subnetId } = parts
   const { root_volume: volume, instance_profile: profile } = options
   const groups = [...parts.securityGroupIds]

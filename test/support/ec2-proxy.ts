@@ -26,7 +26,9 @@ export type Ec2Fault =
   /** Carried out; the connection breaks in the middle of the answer, or the half passes for a whole. */
   | { readonly kind: 'cut'; readonly passesForWhole?: boolean }
   | { readonly kind: 'slow'; readonly ms: number }
-  /** RunInstances gives fewer machines than it was asked for. */
+  /** CreateFleet gives none, and says why by this code. */
+  | { readonly kind: 'empty'; readonly code: string }
+  /** RunInstances or CreateFleet gives fewer machines than it was asked for. */
   | { readonly kind: 'partial'; readonly machines: number }
   /** Taken in; the connection breaks, and it is carried out so many milliseconds later all the same. */
   | { readonly kind: 'late'; readonly ms: number }
@@ -81,7 +83,7 @@ export class Ec2Proxy {
   readonly #server: Server
   readonly #faults = new Map<string, Ec2Fault[]>()
   readonly #tokens = new Map<string, { readonly request: string; readonly answer: Promise<Answer> }>()
-  /** Reservation and instance ids, and until when they are hidden. */
+  /** Until when instances are hidden, by id; those of one launch come and go together. */
   readonly #hidden = new Map<string, number>()
 
   constructor({ target, keepsTokens = true, invisibleMs = 0 }: Ec2ProxyOptions) {
@@ -127,6 +129,11 @@ export class Ec2Proxy {
 
   countOf(action: string): number {
     return this.requests.filter((request) => request.action === action).length
+  }
+
+  /** Nothing is hidden any more. */
+  show(): void {
+    this.#hidden.clear()
   }
 
   /** Ready for another test: no faults, no memory of requests or tokens. */
@@ -179,7 +186,8 @@ export class Ec2Proxy {
     parameters: URLSearchParams,
     fault: Ec2Fault | undefined,
   ): Promise<Answer> {
-    if (action === 'RunInstances') return this.#run(request, parameters, fault)
+    if (fault?.kind === 'empty') return Promise.resolve(emptyFleet(fault.code))
+    if (action === 'RunInstances' || action === 'CreateFleet') return this.#run(request, parameters, fault)
     if (action === 'DescribeInstances') return this.#describe(request, parameters)
     if (action === 'TerminateInstances') return this.#terminate(request, parameters)
     return this.#forward(request, parameters)
@@ -190,10 +198,11 @@ export class Ec2Proxy {
     const token = parameters.get('ClientToken')
     const text = parameters.toString()
     const forwarded = new URLSearchParams(parameters)
+    const isFleet = parameters.get('Action') === 'CreateFleet'
+    const wanted = parameters.get(isFleet ? fleetCount : 'MaxCount')
+    const count = String(machines ?? wanted)
     // Moto launches as many as must be, EC2 as many as may be.
-    const count = String(machines ?? parameters.get('MaxCount'))
-    forwarded.set('MinCount', count)
-    forwarded.set('MaxCount', count)
+    for (const name of isFleet ? [fleetCount] : ['MinCount', 'MaxCount']) forwarded.set(name, count)
     const isKept = this.keepsTokens && token !== null && parameters.get('DryRun') !== 'true'
     const known = isKept ? this.#tokens.get(token) : undefined
     if (known !== undefined) {
@@ -206,7 +215,7 @@ export class Ec2Proxy {
     const answer = this.#forward(request, forwarded, dueMs).then((done) => {
       if (done.status === 200) {
         this.#hide(done)
-        this.#note(launchTagOf(parameters), Number(parameters.get('MaxCount')), done)
+        this.#note(launchTagOf(parameters), Number(wanted), done)
       } else if (token !== null) this.#tokens.delete(token)
       return done
     })
@@ -216,16 +225,14 @@ export class Ec2Proxy {
 
   #note(launchId: string, wanted: number, { body }: Answer): void {
     const given = this.given.get(launchId) ?? { wanted, ids: [] }
-    for (const [, id = ''] of body.toString('utf8').matchAll(/<instanceId>([^<]+)</g)) given.ids.push(id)
+    given.ids.push(...instancesOf(body.toString('utf8')))
     this.given.set(launchId, given)
   }
 
   #hide({ body }: Answer): void {
     if (this.invisibleMs === 0) return
     const until = Date.now() + this.invisibleMs
-    for (const [, id = ''] of body.toString('utf8').matchAll(/<(?:reservationId|instanceId)>([^<]+)</g)) {
-      this.#hidden.set(id, until)
-    }
+    for (const id of instancesOf(body.toString('utf8'))) this.#hidden.set(id, until)
   }
 
   #isHidden(id: string): boolean {
@@ -238,7 +245,7 @@ export class Ec2Proxy {
     const last = reservations.pop()
     const [final = '', tail = ''] = last?.split(/(?=<\/reservationSet>)/) ?? []
     const shown = [...reservations, final].filter(
-      (text) => !this.#isHidden(/<reservationId>([^<]+)</.exec(text)?.[1] ?? ''),
+      (text) => !instancesOf(text).some((id) => this.#isHidden(id)),
     )
     return { ...answer, body: Buffer.from(head + shown.join('') + tail) }
   }
@@ -269,6 +276,22 @@ export class Ec2Proxy {
       body: await buffer(response),
     }
   }
+}
+
+const fleetCount = 'TargetCapacitySpecification.TotalTargetCapacity'
+
+/** Ids, in an answer of EC2's: of RunInstances and DescribeInstances, or of CreateFleet. */
+function instancesOf(text: string): readonly string[] {
+  const found = text.matchAll(/<instanceId>([^<]+)<|<item>(i-[0-9a-f]+)</g)
+  return [...new Set(Array.from(found, ([, id, idOfFleet]) => id ?? idOfFleet ?? ''))]
+}
+
+function emptyFleet(code: string): Answer {
+  const error = `<item><errorCode>${code}</errorCode><errorMessage>as the test wants it</errorMessage></item>`
+  const body =
+    `<CreateFleetResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>proxy</requestId>` +
+    `<fleetId>fleet-of-nothing</fleetId><errorSet>${error}</errorSet></CreateFleetResponse>`
+  return { status: 200, type: 'text/xml', body: Buffer.from(body) }
 }
 
 function launchTagOf(parameters: URLSearchParams): string {

@@ -1,4 +1,5 @@
 /** Pull the daemon's plug at each request of a launch to EC2: nothing is launched twice, nothing is forgotten. */
+import { DescribeLaunchTemplatesCommand } from '@aws-sdk/client-ec2'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 
 import type { Ec2Fault } from '../../support/ec2-proxy.ts'
@@ -18,14 +19,21 @@ const points: readonly (readonly [string, Instant])[] = [
   ['RunInstances', 'sent'],
   ['DescribeInstances', 'request'],
   ['DescribeInstances', 'sent'],
-  ...[
+  ...every('CreateFleet', 'CreateLaunchTemplate', 'DeleteLaunchTemplate'),
+  ...every(
     'DescribeImages',
     'DescribeSecurityGroups',
     'DescribeSubnets',
     'DescribeInstanceTypes',
     'DescribeInstanceTypeOfferings',
-  ].flatMap((action) => (['request', 'answer', 'sent'] as const).map((at) => [action, at] as const)),
+  ),
 ]
+
+function every(...actions: readonly string[]): readonly (readonly [string, Instant])[] {
+  return actions.flatMap((action) =>
+    (['request', 'answer', 'sent'] as const).map((at) => [action, at] as const),
+  )
+}
 
 describeWithMoto('kill -9 of the daemon at each request of a launch', () => {
   let world: AwsWorld
@@ -69,12 +77,16 @@ describeWithMoto('kill -9 of the daemon at each request of a launch', () => {
     for (const point of killedAt) {
       // The launch of the point before may not be over: it is cut short again.
       pullAt(...point)
-      await world.addRegion(idOf(point), 1)
+      const isFleet = /Fleet|Template/.test(point[0])
+      const fleet = { lifecycles: ['spot'], allocation: 'fleet' }
+      await world.addRegion(idOf(point), 1, { provider_options: isFleet ? fleet : {} })
       expect(await daemon.exit(), idOf(point)).toBe('SIGKILL')
       await daemon.start('alive', environment)
     }
     for (const point of killedAt) await world.settled(idOf(point), 1)
     expect(proxy.doubled).toEqual([])
+    const { LaunchTemplates } = await world.direct.send(new DescribeLaunchTemplatesCommand({}))
+    expect(LaunchTemplates).toEqual([])
     // No launch was given up for another.
     expect(proxy.given.size).toBe(killedAt.length)
     await world.drop(killedAt.map(idOf))

@@ -1,4 +1,5 @@
 /** Regions on EC2 through their days: they fill, serve, drain and scale down, and their machines are exactly their rows. */
+import { DescribeLaunchTemplatesCommand } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
 import { sessionOf } from '../../support/crash-proof.ts'
@@ -65,5 +66,50 @@ describeWithMoto('regions on EC2', () => {
     expect(left).toEqual(expect.arrayContaining(strangers))
     expect(proxy.doubled).toEqual([])
     expect(most.get(`${world.fleetId} ${first}`)).toBeLessThanOrEqual(4)
+  })
+
+  it('take spot machines from one fleet over all types and zones, and leave no template behind', async () => {
+    const { proxy, direct } = world
+    proxy.forget()
+    const fleets = { lifecycles: ['spot', 'on-demand'], allocation: 'fleet' }
+    const templates = async () =>
+      (await direct.send(new DescribeLaunchTemplatesCommand({}))).LaunchTemplates ?? []
+
+    // The answer is lost: the same fleet is asked for again, by the same template.
+    const lost = 'aws/us-east-1/fleet-lost'
+    proxy.fault('CreateFleet', { kind: 'reset-after' })
+    await world.addRegion(lost, 2, { provider_options: fleets })
+    expect(await world.settled(lost, 2)).toMatchObject([
+      { instance_type: 'm6a.large+c6a.large', lifecycle: 'spot' },
+      { instance_type: 'm6a.large+c6a.large', lifecycle: 'spot' },
+    ])
+    const asked = proxy.requests.filter(({ action }) => action === 'CreateFleet')
+    expect(asked[0]?.parameters.get('LaunchTemplateConfigs.1.Overrides.4.InstanceType')).toBe('c6a.large')
+    expect(proxy.doubled).toEqual([])
+
+    // Part of it, or none: the rest is asked for on demand.
+    const part = 'aws/us-east-1/fleet-part'
+    proxy.fault('CreateFleet', { kind: 'partial', machines: 1 })
+    await world.addRegion(part, 2, { provider_options: fleets })
+    const none = 'aws/us-east-1/fleet-none'
+    await world.settled(part, 2)
+    proxy.fault('CreateFleet', { kind: 'empty', code: 'InsufficientInstanceCapacity' })
+    await world.addRegion(none, 1, { provider_options: fleets })
+    expect((await world.hosts(part)).map(({ lifecycle }) => lifecycle).toSorted()).toEqual([
+      'on-demand',
+      'spot',
+    ])
+    expect(await world.settled(none, 1)).toMatchObject([
+      { instance_type: 'm6a.large', zone: 'us-east-1a', lifecycle: 'on-demand' },
+    ])
+    const said = await world.daemon.decisions(`region=${encodeURIComponent(none)}`)
+    expect(said.map(({ reason }) => reason)).toContainEqual(
+      expect.stringMatching(
+        /^m6a\.large\+c6a\.large spot: .*InsufficientInstanceCapacity.*; next: m6a\.large/,
+      ),
+    )
+    expect(await templates()).toEqual([])
+    expect(proxy.countOf('CreateLaunchTemplate')).toBeGreaterThan(0)
+    await world.drop([lost, part, none])
   })
 })

@@ -1,6 +1,7 @@
 /** What EC2 refuses, loses, delays or gives in part, and what the daemon makes of it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
+import { sessionOf } from '../../support/crash-proof.ts'
 import type { Ec2Fault } from '../../support/ec2-proxy.ts'
 import { eventually } from '../../support/eventually.ts'
 import { describeWithMoto } from '../../support/moto.ts'
@@ -152,6 +153,47 @@ describeWithMoto('a daemon whose EC2', () => {
     await world.drop([id])
   })
 
+  it('keeps no client tokens, and hides for longer than it says, has its doubles ended before anybody sits there', async () => {
+    const { daemon, proxy, machines } = world
+    await daemon.signal('SIGKILL')
+    await daemon.start('ready', { MUSTER_AWS_CLIENT_TOKENS: 'ignored' })
+    proxy.keepsTokens = false
+    proxy.invisibleMs = 3000
+    const seen = new Map<string, { readonly first: number; last: number }>()
+    machines.watch = (standing) => {
+      const now = performance.now()
+      for (const { id } of standing) {
+        const known = seen.get(id)
+        if (known === undefined) seen.set(id, { first: now, last: now })
+        else known.last = now
+      }
+    }
+    proxy.fault('RunInstances', { kind: 'reset-after' }, { kind: 'reset-after' })
+    const ids = ['aws/us-east-1/twice-a', 'aws/us-east-1/twice-b']
+    for (const id of ids) await world.addRegion(id, 1, { max_hosts: 1 })
+    const seats = await Promise.all(
+      ids.map((id, index) =>
+        eventually(async () => {
+          const { status, body } = await daemon.assign(`user-${index}`, { regions: [id], waitMs: 5000 })
+          return status === 200 ? body : undefined
+        }),
+      ),
+    )
+    for (const [index, id] of ids.entries()) {
+      expect(await world.settled(id, 1)).toMatchObject([{ id: seats[index]?.host_id }])
+      expect(await sessionOf(seats[index]!)).toBe(seats[index]?.session_id)
+    }
+    expect(proxy.doubled).toHaveLength(2)
+    const rows = (await Promise.all(ids.map(world.hosts))).flat().map((host) => host.cloud_id)
+    const doubles = [...proxy.given.values()].flatMap((given) => given.ids).filter((id) => !rows.includes(id))
+    expect(doubles).toHaveLength(2)
+    // Hidden, then the grace time and three sweeps; and a while for a machine that is busy.
+    for (const id of doubles) {
+      const { first = 0, last = Infinity } = seen.get(id) ?? {}
+      expect(last - first).toBeLessThan(3000 + 2000 + 3 * 2000 + 5000)
+    }
+  })
+
   describe('is asked for what cannot be', () => {
     it.each<[string, Readonly<Record<string, unknown>>, RegExp]>([
       [
@@ -183,7 +225,7 @@ describeWithMoto('a daemon whose EC2', () => {
         launch_error: expect.stringMatching(sentence) as string,
       })
       expect(world.proxy.countOf('RunInstances')).toBe(0)
-      expect(await world.hosts(id)).toEqual([])
+      expect((await world.machines.standing()).filter(({ regionId }) => regionId === id)).toEqual([])
       await eventually(async () => (await refusals(id)).some((reason) => sentence.test(reason)))
       await world.drop([id])
     })

@@ -1,7 +1,13 @@
 import { inspect } from 'node:util'
-import { DescribeInstancesCommand } from '@aws-sdk/client-ec2'
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import {
+  CreateLaunchTemplateCommand,
+  DeleteLaunchTemplateCommand,
+  DescribeInstancesCommand,
+  DescribeLaunchTemplatesCommand,
+} from '@aws-sdk/client-ec2'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
+import { systemClock } from '../../../src/lib/clock.ts'
 import type { HostHandler, ProviderRegion } from '../../../src/model/host-handler.ts'
 import {
   describeHandlerContract,
@@ -175,12 +181,102 @@ describeWithMoto('EC2 instances', () => {
 
   it('are not gone while they are only missing from one look', async () => {
     const patient = world.open('fleet-1', { visibility_s: 0.5 })
-    world.proxy.invisibleMs = 300
+    world.proxy.invisibleMs = 60_000
     const { cloudIds } = await patient.launch(await prepare({ count: 1 }), signal)
     expect([...(await patient.terminate(cloudIds, signal, region.id)).values()]).toEqual(['accepted'])
     expect(await standing()).toBe(1)
+    world.proxy.show()
     await terminateAll(patient, cloudIds, region.id)
     expect(await standing()).toBe(0)
+  })
+
+  describe('of one fleet', () => {
+    const fleetRegion = () => world.aRegion({ lifecycles: ['spot'], allocation: 'fleet' })
+    const templates = async () => {
+      const { LaunchTemplates = [] } = await world.direct.send(new DescribeLaunchTemplatesCommand({}))
+      return LaunchTemplates.map(({ LaunchTemplateName: name = '' }) => name)
+    }
+
+    it('are asked for again by the same token and template, which is there no longer than that takes', async () => {
+      region = fleetRegion()
+      const spec = await prepare({ isRepeat: false })
+      expect(spec.offering).toMatchObject({
+        instanceType: 'm6a.large+c6a.large',
+        zone: '',
+        lifecycle: 'spot',
+      })
+      world.proxy.invisibleMs = 60_000
+      world.proxy.fault('CreateFleet', { kind: 'reset-after' })
+      await expect(handler.launch(spec, signal)).rejects.toMatchObject({ code: 'unknown' })
+      expect(await templates()).toHaveLength(1)
+      const again = await world.open('fleet-1').launch({ ...spec, isRepeat: true }, signal)
+      expect(again.cloudIds).toEqual([...(await world.standing(region.id))].sort())
+      expect(again.cloudIds).toHaveLength(2)
+      expect(await templates()).toEqual([])
+      const [first, second] = world.proxy.requests.filter((request) => request.action === 'CreateFleet')
+      expect(second?.parameters.toString()).toBe(first?.parameters.toString())
+      expect(first?.parameters.toString()).not.toContain('UserData')
+    })
+
+    it('are found by their tag when the daemon was lost before it had removed the template', async () => {
+      region = fleetRegion()
+      const spec = await prepare({ isRepeat: false })
+      world.proxy.fault('DeleteLaunchTemplate', {
+        kind: 'refused',
+        code: 'UnauthorizedOperation',
+        status: 403,
+      })
+      const { cloudIds } = await handler.launch(spec, signal)
+      expect(await templates()).toHaveLength(1)
+      const again = await world.open('fleet-1').launch({ ...spec, isRepeat: true }, signal)
+      expect([...again.cloudIds].sort()).toEqual([...cloudIds].sort())
+      expect(await templates()).toEqual([])
+      expect(world.proxy.countOf('CreateFleet')).toBe(1)
+    })
+
+    it('are refused in the words of EC2, and asked for again where only the template failed', async () => {
+      region = fleetRegion()
+      const refused = { kind: 'refused', code: 'UnauthorizedOperation', status: 403 } as const
+      world.proxy.fault('CreateFleet', { kind: 'empty', code: 'MaxSpotInstanceCountExceeded' })
+      await expect(handler.launch(await prepare({ isRepeat: false }), signal)).rejects.toMatchObject({
+        code: 'quota-exceeded',
+        message: expect.stringContaining('MaxSpotInstanceCountExceeded') as string,
+      })
+      world.proxy.fault('CreateLaunchTemplate', refused, refused)
+      const spec = await prepare({ isRepeat: false })
+      await expect(handler.launch(spec, signal)).rejects.toMatchObject({ code: 'unauthorized' })
+      // An earlier send may have made a fleet.
+      const repeat = { ...spec, isRepeat: true }
+      await expect(handler.launch(repeat, signal)).rejects.toMatchObject({ code: 'unknown' })
+      expect(await standing()).toBe(0)
+      expect(await templates()).toEqual([])
+    })
+
+    it('leave templates behind at worst for an hour, and those of others alone', async () => {
+      region = fleetRegion()
+      const make = (name: string, fleet: string) =>
+        world.direct.send(
+          new CreateLaunchTemplateCommand({
+            LaunchTemplateName: name,
+            LaunchTemplateData: { ImageId: region.image },
+            TagSpecifications: [
+              { ResourceType: 'launch-template', Tags: [{ Key: 'muster:fleet', Value: fleet }] },
+            ],
+          }),
+        )
+      await make('muster-ours', 'fleet-1')
+      await make('muster-theirs', 'fleet-2')
+      const lookAfter = async (ms: number) => {
+        const clock = { ...systemClock, now: () => Date.now() + ms }
+        const late = world.open('fleet-1', {}, clock)
+        await late.offerings?.(region, signal)
+        await listHosts(late, region.id)
+        return templates()
+      }
+      expect(await lookAfter(0)).toEqual(['muster-ours', 'muster-theirs'])
+      expect(await lookAfter(61 * 60_000)).toEqual(['muster-theirs'])
+      await world.direct.send(new DeleteLaunchTemplateCommand({ LaunchTemplateName: 'muster-theirs' }))
+    })
   })
 
   it('leave no secret in an error, however deep one looks', async () => {

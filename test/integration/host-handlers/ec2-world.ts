@@ -9,6 +9,8 @@ import {
 } from '@aws-sdk/client-ec2'
 
 import { createHandler } from '../../../host-handlers/aws/handler.ts'
+import { systemClock } from '../../../src/lib/clock.ts'
+import type { Clock } from '../../../src/lib/clock.ts'
 import type { HostHandler, ProviderRegion } from '../../../src/model/host-handler.ts'
 import { aHandlerContext } from '../../support/a-handler-context.ts'
 import { Ec2Proxy } from '../../support/ec2-proxy.ts'
@@ -20,7 +22,7 @@ export interface Ec2World {
   readonly direct: EC2Client
   /** A region of its own, in which nothing is yet. */
   readonly aRegion: (providerOptions?: Readonly<Record<string, unknown>>) => ProviderRegion
-  readonly open: (fleetId: string, options?: Readonly<Record<string, unknown>>) => HostHandler
+  readonly open: (fleetId: string, options?: Readonly<Record<string, unknown>>, clock?: Clock) => HostHandler
   /** Machines of a region that are not ended, of all fleets. */
   readonly standing: (regionId: string) => Promise<readonly string[]>
   readonly close: () => Promise<void>
@@ -60,10 +62,11 @@ export async function startEc2World(): Promise<Ec2World> {
         ...providerOptions,
       },
     }),
-    open: (fleetId, options = {}) =>
+    open: (fleetId, options = {}, clock = systemClock) =>
       createHandler(
         aHandlerContext({
           fleetId,
+          clock,
           options: { endpoint: proxy.url, visibility_s: 0, request_timeout_s: 20, page_size: 5, ...options },
           environment: { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: secretKey },
           daemonAddresses: () => ['daemon.example:7011'],
