@@ -184,7 +184,7 @@ describeWithMoto('a daemon whose EC2', () => {
       expect(await sessionOf(seats[index]!)).toBe(seats[index]?.session_id)
     }
     expect(proxy.doubled).toHaveLength(2)
-    const rows = (await Promise.all(ids.map(world.hosts))).flat().map((host) => host.cloud_id)
+    const rows = (await Promise.all(ids.map((id) => world.hosts(id)))).flat().map((host) => host.cloud_id)
     const doubles = [...proxy.given.values()].flatMap((given) => given.ids).filter((id) => !rows.includes(id))
     expect(doubles).toHaveLength(2)
     // Hidden, then the grace time and three sweeps; and a while for a machine that is busy.
