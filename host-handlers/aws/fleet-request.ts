@@ -3,7 +3,7 @@
  * types and zones, spot. CreateFleet takes what machines are like from a launch template only, so that one is made for
  * each launch and removed once it is answered (launch-templates.ts). Pure.
  */
-import type { CreateFleetCommandInput, RequestLaunchTemplateData } from '@aws-sdk/client-ec2'
+import type { CreateFleetCommandInput, RequestLaunchTemplateData, Tag } from '@aws-sdk/client-ec2'
 
 import { LaunchError } from '../../src/model/host-handler.ts'
 import type { JsonObject } from '../../src/model/json.ts'
@@ -17,7 +17,7 @@ export interface FleetRequestParts extends Omit<RequestParts, 'type' | 'subnetId
   readonly choices: readonly { readonly type: TypeFacts; readonly subnetId: string }[]
 }
 
-/** What LaunchTemplateConfigs begins with; the template's name is the launch's own, and put in when it is sent. */
+/** Of LaunchTemplateConfigs; the template's name is the launch's own, and put in when it is sent. */
 type Overrides = NonNullable<
   NonNullable<CreateFleetCommandInput['LaunchTemplateConfigs']>[number]['Overrides']
 >
@@ -28,25 +28,24 @@ export function fleetRequestOf(parts: FleetRequestParts): JsonObject {
   const faults = new Set(types.flatMap((type) => mismatches({ ...parts, type, subnetId: '' })))
   if (faults.size > 0) throw new LaunchError('invalid-request', [...faults].join('; '))
   const bootstrap = bootstrapOf(parts)
+  const template = templateOf(parts, types)
   const request = {
     format: 1,
     call: 'CreateFleet',
     region: parts.region,
-    input: fleetInputOf(parts),
+    input: fleetInputOf(parts, template.TagSpecifications?.[0]?.Tags),
     overrides: overridesOf(parts),
-    template: templateOf(parts, types),
+    template,
     bootstrap,
     userDataSha256: userDataOf(bootstrap, parts.wish.enrolmentToken).sha256,
   }
   return JSON.parse(JSON.stringify(request)) as JsonObject
 }
 
-function fleetInputOf(parts: FleetRequestParts): Omit<CreateFleetCommandInput, 'LaunchTemplateConfigs'> {
-  const [machines] =
-    templateOf(
-      parts,
-      parts.choices.map(({ type }) => type),
-    ).TagSpecifications ?? []
+function fleetInputOf(
+  parts: FleetRequestParts,
+  tags: Tag[] | undefined,
+): Omit<CreateFleetCommandInput, 'LaunchTemplateConfigs'> {
   return {
     Type: 'instant',
     TargetCapacitySpecification: {
@@ -57,7 +56,7 @@ function fleetInputOf(parts: FleetRequestParts): Omit<CreateFleetCommandInput, '
       AllocationStrategy: 'price-capacity-optimized',
       InstanceInterruptionBehavior: 'terminate',
     },
-    TagSpecifications: [{ ResourceType: 'fleet', Tags: machines?.Tags }],
+    TagSpecifications: [{ ResourceType: 'fleet', Tags: tags }],
   }
 }
 

@@ -34,6 +34,7 @@ export class Ec2Machines {
   readonly #directory = mkdtempSync(join(tmpdir(), 'muster-ec2-'))
   readonly #running = new Map<string, ChildProcess | undefined>()
   readonly #metadata: Server
+  readonly #reaper: ChildProcess
   readonly #stopping = new AbortController()
   #looking: Promise<void> = Promise.resolve()
   /** Called with every look: what must hold at each moment. */
@@ -42,6 +43,9 @@ export class Ec2Machines {
   /** `ec2` leads to the API server itself, past every fault. */
   constructor(ec2: EC2Client) {
     this.#ec2 = ec2
+    // Ends every machine when this process is gone, however that ended.
+    const reaping = 'groups=$(cat); for group in $groups; do kill -KILL -- -$group; done'
+    this.#reaper = spawn('sh', ['-c', reaping], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] })
     // The metadata service, version 2, of every machine: the first part of the path is the instance's id.
     this.#metadata = createServer((request, response) => {
       const [, id = '', , ...rest] = (request.url ?? '').split('/')
@@ -66,6 +70,7 @@ export class Ec2Machines {
     await this.#looking
     const ended = [...this.#running.keys()].map((id) => this.#kill(id))
     await Promise.all(ended)
+    this.#reaper.kill('SIGKILL')
     this.#metadata.close()
     this.#metadata.closeAllConnections()
     rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 })
@@ -123,6 +128,7 @@ export class Ec2Machines {
       },
     })
     this.#running.set(id, child)
+    this.#reaper.stdin?.write(`${child.pid ?? ''}\n`)
     // It may be killed before it has read it all.
     child.stdin.on('error', () => undefined)
     child.stdin.end(script)
