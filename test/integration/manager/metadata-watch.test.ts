@@ -76,7 +76,7 @@ describe('the watch of the metadata service', () => {
     ['does not answer', never, /in time/],
     ['drips', (_, response) => void response.writeHead(200).write('{'), /in time/],
     ['says too much', (_, response) => void response.writeHead(200).end('x'.repeat(1_000_000)), /too much/],
-    ['talks nonsense', (_, response) => void response.writeHead(200).end('<html>'), /token|JSON/],
+    ['talks nonsense', (_, response) => void response.writeHead(200).end('<html>\n<p>'), /token|JSON/],
     ['says another thing', (_, response) => void response.writeHead(200).end('{"time":1}'), /nonsense/],
     ['fails', (_, response) => void response.writeHead(500).end('sorry'), /answers 500/],
     ['refuses every token', (_, response) => void response.writeHead(401).end(), /answers 401/],
