@@ -4,25 +4,13 @@ import type { Health } from '../lib/health.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Tally } from '../lib/tally.ts'
 import type { Cause } from '../model/event.ts'
-import type { SweepReport } from '../model/sweep.ts'
 import type { RowHint } from '../store/change-feed.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import type { FleetView } from '../store/fleet-view.ts'
 import type { Assigner } from '../assign/assigner.ts'
 import type { Backends } from '../backends/backends.ts'
 import type { Metrics } from './metrics.ts'
-
-/** Looks at the providers' lists, and what they led to. */
-export interface SweepDesk {
-  /** @throws MusterError `unavailable` while this daemon is not the active one, `not-found` */
-  look(regionId: string, options: { readonly isDry: boolean }): Promise<SweepReport>
-  /** What is held back in the region may go on for a while. @throws MusterError as `look` */
-  confirm(regionId: string, actor: string): Promise<void>
-  /** Endings that the blast radius holds back now. */
-  held(regionId: string): number
-  /** When the last whole look ended, in milliseconds since the epoch. */
-  lastLook(regionId: string): number | undefined
-}
+import type { SweepDesk } from './sweep-desk.ts'
 
 export interface ApiContext {
   readonly store: Pick<FleetStore, 'readHosts' | 'readHost' | 'drainHost' | 'readDecisions'>

@@ -2,11 +2,12 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 
 import type { Health } from '../lib/health.ts'
+import type { Tally } from '../lib/tally.ts'
 import { countCapacity } from '../model/capacity.ts'
 import { openBlocks } from '../model/offering.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { FleetView } from '../store/fleet-view.ts'
-import type { ApiContext, SweepDesk } from './context.ts'
+import type { SweepDesk } from './sweep-desk.ts'
 
 export interface Metrics {
   readonly registry: Registry
@@ -17,7 +18,7 @@ export interface MetricsInputs {
   readonly view: FleetView
   readonly health: Pick<Health, 'ready'>
   readonly waitingUsers: (regionId: string) => number
-  readonly launches: ApiContext['launches']
+  readonly launches: Pick<Tally<'region' | 'outcome'>, 'counts'> | undefined
   readonly sweep?: Pick<SweepDesk, 'held' | 'lastLook'> | undefined
 }
 

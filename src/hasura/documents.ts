@@ -61,6 +61,9 @@ export const documents = {
   sweepNames: `query ($cloudIds: [String!]!) {
     hosts: fleet_hosts(where: {cloud_id: {_in: $cloudIds}}, order_by: {id: asc}) { id cloud_id status }
   }`,
+  sweepLaunches: `query ($launchIds: [String!]!) {
+    hosts: fleet_hosts(where: {launch_id: {_in: $launchIds}}, distinct_on: launch_id, order_by: {launch_id: asc}) { launch_id }
+  }`,
   oldestHost: 'query { hosts: fleet_hosts(order_by: {created_at: asc}, limit: 1) { created_at } }',
   sessions: `query ($user: String!, $live: [String!]!) {
     agents: fleet_agents(where: {user_id: {_eq: $user}, status: {_in: $live}}, order_by: {id: asc}) {

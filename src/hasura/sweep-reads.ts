@@ -55,7 +55,17 @@ const namedHosts = z.object({
   ),
 })
 const oldestHost = z.object({ hosts: z.array(z.object({ created_at: time })) })
+const knownLaunches = z.object({ hosts: z.array(z.object({ launch_id: z.string() })) })
 const id = z.object({ id: z.string() })
+
+/** Each once. */
+function partsOf(names: readonly string[]): readonly (readonly string[])[] {
+  const unique = [...new Set(names)]
+  const parts = Math.ceil(unique.length / namesAtOnce)
+  return Array.from({ length: parts }, (_, part) =>
+    unique.slice(part * namesAtOnce, (part + 1) * namesAtOnce),
+  )
+}
 
 export function createSweepReads(client: HasuraClient): SweepStore {
   const ask = async <Schema extends z.ZodType>(
@@ -68,7 +78,7 @@ export function createSweepReads(client: HasuraClient): SweepStore {
     return answer
   }
   return {
-    readSweepRows: async (region, cloudIds) => {
+    readSweepRows: async (region, machines) => {
       // Actions first: a launch that ends meanwhile leaves rows that look unlaunched, at this one look.
       const { actions } = await ask(openActions, documents.sweepActions, { region })
       const hosts: SweepHost[] = []
@@ -79,15 +89,20 @@ export function createSweepReads(client: HasuraClient): SweepStore {
         after = page.hosts.at(-1)?.id ?? ''
       }
       const bound = new Set(hosts.map((host) => host.cloudId))
-      const strangers = [...new Set(cloudIds)].filter((cloudId) => !bound.has(cloudId))
-      if (strangers.length === 0) return { openActions: actions, hosts, named: [], oldestRowAt: undefined }
+      const strangers = machines.filter(({ cloudId }) => !bound.has(cloudId))
+      const common = { openActions: actions, hosts }
+      if (strangers.length === 0) return { ...common, named: [], launches: [], oldestRowAt: undefined }
       const named: SweepRows['named'][number][] = []
-      for (let start = 0; start < strangers.length; start += namesAtOnce) {
-        const some = strangers.slice(start, start + namesAtOnce)
-        named.push(...(await ask(namedHosts, documents.sweepNames, { cloudIds: some })).hosts)
+      for (const cloudIds of partsOf(strangers.map((machine) => machine.cloudId))) {
+        named.push(...(await ask(namedHosts, documents.sweepNames, { cloudIds })).hosts)
+      }
+      const launches: string[] = []
+      for (const launchIds of partsOf(strangers.map((machine) => machine.launchId))) {
+        const known = await ask(knownLaunches, documents.sweepLaunches, { launchIds })
+        launches.push(...known.hosts.map((host) => host.launch_id))
       }
       const oldest = await ask(oldestHost, documents.oldestHost)
-      return { openActions: actions, hosts, named, oldestRowAt: oldest.hosts[0]?.created_at }
+      return { ...common, named, launches, oldestRowAt: oldest.hosts[0]?.created_at }
     },
 
     confirmSweep: async (regionId, seconds, actor) => {

@@ -71,6 +71,8 @@ export interface ClearOrphanDecision {
   readonly kind: 'clear-orphan'
   readonly cloudId: string
   readonly reason: string
+  /** Its launch is known, and none of that launch's rows ever had it: nobody was ever on it. */
+  readonly isSurplus?: boolean
   /** It is older than every host's row that the database holds: the database may have lost its row. */
   readonly isFromBefore?: boolean
 }

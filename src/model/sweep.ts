@@ -16,6 +16,8 @@ export interface SweepRows {
   readonly hosts: readonly SweepHost[]
   /** Whose rows, of whatever region and status, name a machine of the list that none of `hosts` has. */
   readonly named: readonly { readonly id: string; readonly cloudId: string; readonly status: HostStatus }[]
+  /** Of the launches of such machines those that have a row, of whatever status. */
+  readonly launches: readonly string[]
   /** When the oldest host's row that the database still holds was made; undefined: it holds none. Asked only for machines without a row. */
   readonly oldestRowAt: number | undefined
 }

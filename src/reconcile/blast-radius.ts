@@ -73,7 +73,8 @@ export function involuntaryTarget(
   host: HostView | undefined,
   { now, region }: Pick<RegionSnapshot, 'now' | 'region'>,
 ): string | undefined {
-  if (decision.kind === 'clear-orphan') return decision.cloudId
+  // A row that once had a machine has it for ever: beyond those of its launch, no user was ever on one.
+  if (decision.kind === 'clear-orphan') return decision.isSurplus === true ? undefined : decision.cloudId
   if (decision.kind !== 'terminate' && decision.kind !== 'host-gone') return undefined
   // It is fenced already, or there is no machine behind it.
   if (host === undefined || host.status === 'TERMINATING' || host.cloudId === null) return undefined

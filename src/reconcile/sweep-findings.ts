@@ -141,6 +141,7 @@ class Judge {
 function judgeStrangers(strangers: readonly CloudHost[], rows: SweepRows, judge: Judge): void {
   const openClearings = targetsOf(rows, 'clear-orphan')
   const named = new Map(rows.named.map((row) => [row.cloudId, row]))
+  const launches = new Set(rows.launches)
   const oldest = rows.oldestRowAt ?? Infinity
   for (const { cloudId, launchId, startedAt } of strangers) {
     if (openClearings.has(cloudId)) continue
@@ -150,9 +151,11 @@ function judgeStrangers(strangers: readonly CloudHost[], rows: SweepRows, judge:
       row === undefined
         ? `${machine}, and no row stands for it`
         : `${machine}, whose host ${row.id} has ended`
-    const isFromBefore = row === undefined && startedAt < oldest - slackMs
+    const isSurplus = row === undefined && launches.has(launchId)
+    const isFromBefore = row === undefined && !isSurplus && startedAt < oldest - slackMs
     judge.lasting(`orphan ${cloudId}`, {
       ...{ kind: 'clear-orphan', cloudId, reason },
+      ...(isSurplus ? { isSurplus } : {}),
       ...(isFromBefore ? { isFromBefore } : {}),
     })
   }

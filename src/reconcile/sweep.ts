@@ -158,10 +158,7 @@ export class Sweep {
     const startedAt = clock.now()
     const machines = await this.#list(handler, regionId, signal)
     const look = { startedAt, endedAt: clock.now() }
-    const rows = await store.readSweepRows(
-      regionId,
-      machines.map((machine) => machine.cloudId),
-    )
+    const rows = await store.readSweepRows(regionId, machines)
     await setImmediate()
     if (isAborted(signal)) throw signal.reason as Error
     if (fence() === undefined) throw new MusterError('unavailable', 'this daemon is not the active one')

@@ -2,6 +2,7 @@ import type { Action } from '../model/action.ts'
 import type { Agent } from '../model/agent.ts'
 import type { Assignment, AssignOutcome } from '../model/assignment.ts'
 import type { DecisionRecord } from '../model/decision.ts'
+import type { CloudHost } from '../model/host-handler.ts'
 import type { Host } from '../model/host.ts'
 import type { InterruptionNotice } from '../model/interruption.ts'
 import type { JsonObject } from '../model/json.ts'
@@ -32,9 +33,12 @@ export interface FleetStore {
   readOpenActions(): Promise<readonly Action[]>
   /**
    * What the sweep compares with a list, from the tables and page by page: ten thousand rows at once would hold the
-   * event loop. `cloudIds` are the machines of the list, which must have been taken before.
+   * event loop. `machines` are those of the list, which must have been taken before.
    */
-  readSweepRows(regionId: string, cloudIds: readonly string[]): Promise<SweepRows>
+  readSweepRows(
+    regionId: string,
+    machines: readonly Pick<CloudHost, 'cloudId' | 'launchId'>[],
+  ): Promise<SweepRows>
   /** A person's word: what is held back in the region may go on for `seconds`. false: there is no such region. */
   confirmSweep(regionId: string, seconds: number, actor: string): Promise<boolean>
 

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 
 import type { Config, Environment } from '../../config/load.ts'
 import { loadAlgorithm } from '../../scaling-algorithms/index.ts'
-import type { SweepDesk } from '../api/context.ts'
+import type { SweepDesk } from '../api/sweep-desk.ts'
 import { Assigner } from '../assign/assigner.ts'
 import type { Backends } from '../backends/backends.ts'
 import { untilUsable } from '../boot.ts'

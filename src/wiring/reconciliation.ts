@@ -1,7 +1,7 @@
 /** What decides and acts: a region's turns, the actions that they store, and the sweep of what no row tells. */
 import type { Config } from '../../config/load.ts'
 import { noWayHome } from '../../config/way-home.ts'
-import type { SweepDesk } from '../api/context.ts'
+import type { SweepDesk } from '../api/sweep-desk.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { FaultPoint } from '../lib/fault-points.ts'
 import type { Logger } from '../lib/logger.ts'

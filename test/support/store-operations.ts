@@ -359,8 +359,11 @@ const looks = [
     const hosts = [pick(hostIds(db), which), pick(hostIds(db), which + 1), 'nobody']
     const asked = { hosts, agents: agentIds(db).slice(0, which), regions: [region], images: [imageId] }
     const target = pick(hostIds(db), which)
-    const named = [...db.hosts.values()].flatMap((host) => host.cloudId ?? [])
-    const listed = [...named, 'a stranger'].slice(which % 3)
+    const named = [...db.hosts.values()].flatMap(({ cloudId, launchId }) =>
+      cloudId === null ? [] : { cloudId, launchId: launchId ?? '' },
+    )
+    const stranger = { cloudId: 'a stranger', launchId: pick(launchIds(db), which) }
+    const listed = [...named, stranger].slice(which % 3)
     return async ({ store }) => {
       const { openActions, hosts: swept, ...accounted } = await store.readSweepRows(region, listed)
       const sorted = (rows: readonly { readonly id: string }[]) =>

@@ -3,7 +3,8 @@ import { z } from 'zod'
 
 import { MusterError } from '../../model/errors.ts'
 import type { SweepReport } from '../../model/sweep.ts'
-import type { ApiContext, SweepDesk } from '../context.ts'
+import type { ApiContext } from '../context.ts'
+import type { SweepDesk } from '../sweep-desk.ts'
 import { timeText } from '../time-text.ts'
 import { checked, plainText } from '../validation.ts'
 

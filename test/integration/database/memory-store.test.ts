@@ -46,7 +46,7 @@ describe('the store in memory', () => {
           before = after
         }
       }),
-      { numRuns: runs(8, 60) },
+      { numRuns: runs(10, 60) },
     )
     // What never wrote anything was not compared.
     const idle = operationKinds.filter((kind) => !effective.has(kind))

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import type { SweepDesk } from '../../../src/api/context.ts'
+import type { SweepDesk } from '../../../src/api/sweep-desk.ts'
 import { createApi } from '../../../src/api/server.ts'
 import { MusterError } from '../../../src/model/errors.ts'
 import type { SweepReport } from '../../../src/model/sweep.ts'

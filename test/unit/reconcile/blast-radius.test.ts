@@ -177,6 +177,7 @@ describe('what counts', () => {
     expect(counts({ kind: 'report', hostId: 'h1', reason: '' }, {})).toBe(false)
     expect(counts(gone('h1'), { status: 'LAUNCHING', cloudId: null })).toBe(false)
     expect(counts({ ...gone('h1'), isProven: true } as UpkeepDecision, {})).toBe(false)
+    expect(counts({ ...orphan('m1'), isSurplus: true } as UpkeepDecision, {})).toBe(false)
   })
 
   it('is not a launch that failed, unless it is found so late that the row may be wrong', () => {

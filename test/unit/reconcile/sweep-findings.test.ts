@@ -23,11 +23,11 @@ type World = Partial<Omit<SweepInput, 'memory' | 'look' | 'rows'>> & Partial<Swe
 
 /** One look, `afterMs` past `now`, which takes no time. */
 function look(world: World, memory: SweepMemory = noMemory, afterMs = 0): SweepResult {
-  const { openActions = [], hosts = [], named = [], oldestRowAt = anHourAgo, ...rest } = world
+  const { openActions = [], hosts = [], named = [], launches = [], oldestRowAt = anHourAgo, ...rest } = world
   return sweepFindings({
     look: { startedAt: now + afterMs, endedAt: now + afterMs },
     ...{ graceMs, missingMs, machines: [], listsMachines: true, isConnected: () => false, memory },
-    rows: { openActions, hosts, named, oldestRowAt },
+    rows: { openActions, hosts, named, launches, oldestRowAt },
     ...rest,
   })
 }
@@ -132,12 +132,21 @@ describe('a machine without a row', () => {
     expect(lookOften(...times(9, { machines: [aMachine('m1')], named }))).toMatchObject(nothing)
   })
 
+  it('that its launch, which is known, never had a row for is a surplus, however old', () => {
+    const world = { machines: [aMachine('m1')], launches: [launchId], oldestRowAt: now }
+    const [found] = lookOften(...times(6, world)).decisions
+    expect(found).toMatchObject({ kind: 'clear-orphan', isSurplus: true })
+    expect(found).not.toHaveProperty('isFromBefore')
+    const named = [{ id: 'h1', cloudId: 'm1', status: 'TERMINATED' }] as const
+    expect(lookOften(...times(6, { ...world, named })).decisions[0]).not.toHaveProperty('isSurplus')
+  })
+
   it('that is older than every row, or finds no row at all, may have lost its own', () => {
     const cleared = (world: World) =>
       lookOften(...times(6, { machines: [aMachine('m1')], ...world })).decisions
     expect(cleared({ oldestRowAt: anHourAgo + 60_001 })).toMatchObject([{ isFromBefore: true }])
     expect(cleared({ oldestRowAt: anHourAgo + 60_000 })[0]).not.toHaveProperty('isFromBefore')
-    const rows = { openActions: [], hosts: [], named: [], oldestRowAt: undefined }
+    const rows = { openActions: [], hosts: [], named: [], launches: [], oldestRowAt: undefined }
     const first = sweepFindings({ ...bare, rows })
     expect(sweepFindings({ ...bare, rows, ...later(graceMs), memory: first.memory }).decisions).toMatchObject(
       [{ kind: 'clear-orphan', isFromBefore: true }],
@@ -291,7 +300,7 @@ describe('whatever list and rows say, in looks of a minute', () => {
           const openActions = open.map((id) => ({ ...launching, id }))
           const found = sweepFindings({
             ...{ ...bare, ...later(minute * 60_000), machines, listsMachines, memory },
-            rows: { openActions, hosts, named: [], oldestRowAt: 0 },
+            rows: { openActions, hosts, named: [], launches: [], oldestRowAt: 0 },
             isConnected: (id) => connected.includes(id),
           })
           memory = found.memory

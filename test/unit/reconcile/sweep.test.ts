@@ -37,9 +37,9 @@ function aWorld(overrides: Partial<SweepOptions> = {}) {
   }
   const sweep = new Sweep({
     store: {
-      readSweepRows: async (_regionId, cloudIds) => {
-        seen.reads.push(cloudIds.join())
-        return { openActions: [], hosts: world.hosts, named: [], oldestRowAt: 0 }
+      readSweepRows: async (_regionId, machines) => {
+        seen.reads.push(machines.map(({ cloudId }) => cloudId).join())
+        return { openActions: [], hosts: world.hosts, named: [], launches: [], oldestRowAt: 0 }
       },
       bindLaunch: async (launchId, cloudIds) => {
         seen.bound.push(`${launchId}: ${cloudIds.length}`)
