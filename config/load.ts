@@ -8,6 +8,7 @@ import { parse as parseYaml } from 'yaml'
 import { MusterError } from '../src/model/errors.ts'
 import type { AuthorityConfig } from './authority.ts'
 import { authorityConfigOf, givenAuthority } from './authority.ts'
+import type { Environment } from './environment.ts'
 import type { ProviderOptions } from './providers.ts'
 import { providerOptionsOf, providerSecrets } from './providers.ts'
 import { readOrGenerateSecrets } from './secrets.ts'
@@ -40,8 +41,6 @@ export interface Config {
   /** Faults that do no harm. */
   readonly warnings: readonly string[]
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>
 
 const strongLength = 32
 const projectDir = resolve(import.meta.dirname, '..')

@@ -1,5 +1,5 @@
 /** What the settings say of each provider. What a provider takes, it checks itself: only it knows. */
-import type { Environment } from './load.ts'
+import type { Environment } from './environment.ts'
 import type { Settings } from './schema.ts'
 
 /** By the provider's name, or the path of its module, as `regions.provider` has it. */

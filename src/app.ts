@@ -5,7 +5,8 @@
  *   active: managers' port, turns, actions, sweep; standby: none of them, ready to take over
  *   stop: HTTP refuses → the lease is given back once nothing acts any more → the changes → the endpoint
  */
-import type { Config, Environment } from '../config/load.ts'
+import type { Environment } from '../config/environment.ts'
+import type { Config } from '../config/load.ts'
 import { startApi } from './api/server.ts'
 import { createHasuraClient } from './hasura/client.ts'
 import { createHasuraStore } from './hasura/hasura-store.ts'

@@ -18,6 +18,7 @@ export interface MetricsInputs {
   readonly view: FleetView
   readonly health: Pick<Health, 'ready'>
   readonly waitingUsers: (regionId: string) => number
+  /** Calls of launches since the start; none unless told. */
   readonly launches: Pick<Tally<'region' | 'outcome'>, 'counts'> | undefined
   readonly sweep?: Pick<SweepDesk, 'held' | 'lastLook'> | undefined
 }

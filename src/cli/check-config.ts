@@ -1,4 +1,5 @@
-import type { Config, Environment } from '../../config/load.ts'
+import type { Environment } from '../../config/environment.ts'
+import type { Config } from '../../config/load.ts'
 import {
   invalidConfig,
   loadConfig,

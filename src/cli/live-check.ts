@@ -4,7 +4,8 @@
  */
 import { lookup } from 'node:dns/promises'
 
-import type { Config, Environment } from '../../config/load.ts'
+import type { Environment } from '../../config/environment.ts'
+import type { Config } from '../../config/load.ts'
 import { examineWayHome, namesOf } from '../../config/way-home.ts'
 import { systemClock } from '../lib/clock.ts'
 import { noFaults } from '../lib/fault-points.ts'

@@ -1,4 +1,4 @@
-import type { Environment } from '../../config/load.ts'
+import type { Environment } from '../../config/environment.ts'
 import { readEnvironment } from '../../config/load.ts'
 import { createLogger } from '../lib/logger.ts'
 import { runManager } from '../manager/manager.ts'

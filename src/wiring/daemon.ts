@@ -4,7 +4,8 @@
  */
 import { randomUUID } from 'node:crypto'
 
-import type { Config, Environment } from '../../config/load.ts'
+import type { Environment } from '../../config/environment.ts'
+import type { Config } from '../../config/load.ts'
 import { loadAlgorithm } from '../../scaling-algorithms/index.ts'
 import type { SweepDesk } from '../api/sweep-desk.ts'
 import { Assigner } from '../assign/assigner.ts'

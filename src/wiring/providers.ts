@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 
-import type { Config, Environment } from '../../config/load.ts'
+import type { Environment } from '../../config/environment.ts'
+import type { Config } from '../../config/load.ts'
 import type { ProviderOptions } from '../../config/providers.ts'
 import { loadHostHandler } from '../../host-handlers/index.ts'
 import type { Clock } from '../lib/clock.ts'
