@@ -70,7 +70,11 @@ describeOnPostgres('a database that has lost its rows', () => {
     )
     await eventually(async () => (await heldNow()) === `${machines}`, { what: 'the metric says so' })
     expect((await daemon.processes()).size).toBe(machines)
-    const said = await daemon.decisions('region=local/demo&limit=100')
+    // The figure is of the turn that is about to be stored.
+    const said = await eventually(async () => {
+      const decisions = await daemon.decisions('region=local/demo&limit=100')
+      return decisions.some(({ target }) => target === 'local/demo') && decisions
+    })
     expect(said.map(({ kind }) => kind)).not.toContain('clear-orphan')
     expect(said.find(({ target }) => target === 'local/demo')?.reason).toMatch(
       /^blast radius: \d endings are held back: .* older than all rows of hosts, which the database may have lost/,
