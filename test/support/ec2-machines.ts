@@ -27,7 +27,7 @@ export interface StandingInstance {
 }
 
 /** The API server needs milliseconds for each instance that it lists. */
-const lookEveryMs = 250
+const lookEveryMs = 400
 
 export class Ec2Machines {
   readonly #ec2: EC2Client

@@ -52,7 +52,10 @@ export interface Ec2ProxyOptions {
   readonly target: string
   /** The same client token twice gives the same answer, or IdempotentParameterMismatch. Default: true. */
   readonly keepsTokens?: boolean
-  /** How long fresh machines are missing from lists and unknown to terminations, in milliseconds. Default: 0. */
+  /**
+   * How long fresh machines are missing from lists and unknown to terminations, in milliseconds, unless they were asked
+   * for again by their token. Default: 0.
+   */
   readonly invisibleMs?: number
 }
 
@@ -206,7 +209,12 @@ export class Ec2Proxy {
     const isKept = this.keepsTokens && token !== null && parameters.get('DryRun') !== 'true'
     const known = isKept ? this.#tokens.get(token) : undefined
     if (known !== undefined) {
-      if (known.request === digest(text)) return known.answer
+      if (known.request === digest(text)) {
+        return known.answer.then((done) => {
+          for (const id of instancesOf(done.body.toString('utf8'))) this.#hidden.delete(id)
+          return done
+        })
+      }
       const words =
         'Arguments on this idempotent request are inconsistent with arguments used in previous request(s).'
       return Promise.resolve(errorAnswer('IdempotentParameterMismatch', words, 400))

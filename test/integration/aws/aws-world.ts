@@ -135,7 +135,7 @@ export async function startAwsWorld(environment: Readonly<Record<string, string>
         expect(listed.map(({ id }) => id)).toEqual(rows.map((row) => row.cloud_id))
         return rows
       },
-      { timeoutMs, everyMs: 200, what: `${count} ACTIVE hosts in ${regionId}, and no other machine` },
+      { timeoutMs, everyMs: 400, what: `${count} ACTIVE hosts in ${regionId}, and no other machine` },
     ).catch((error: unknown) => {
       throw new Error(`${String(error)}\n${daemon.output.slice(-6000)}`, { cause: error })
     })

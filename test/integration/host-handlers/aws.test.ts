@@ -199,6 +199,7 @@ describeWithMoto('EC2 instances', () => {
 
     it('are asked for again by the same token and template, which is there no longer than that takes', async () => {
       region = fleetRegion()
+      expect(await handler.check?.(region, signal)).toEqual([])
       const spec = await prepare({ isRepeat: false })
       expect(spec.offering).toMatchObject({
         instanceType: 'm6a.large+c6a.large',
