@@ -159,8 +159,8 @@ language sql as $$
     select action.id || ':refused', action.region_id, d.turn, d.place, 'refuse', action.launch_id,
       left(concat_ws(': ', nullif(concat_ws(' ', action.offering ->> 'instanceType', nullif(action.offering ->> 'zone', ''),
           action.offering ->> 'lifecycle'), ''), log_refusal.code, log_refusal.message)
-        || coalesce('; next: ' || concat_ws(' ', upcoming ->> 'instanceType', nullif(upcoming ->> 'zone', ''),
-          upcoming ->> 'lifecycle'), ''), 2000),
+        || coalesce('; next: ' || nullif(concat_ws(' ', upcoming ->> 'instanceType', nullif(upcoming ->> 'zone', ''),
+          upcoming ->> 'lifecycle'), ''), ''), 2000),
       jsonb_build_object('offering', action.offering, 'code', log_refusal.code, 'attempt', action.attempt)
     from fleet.decisions d where d.id = action.decision_id
     on conflict (id) do nothing
