@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../../src/lib/clock.ts'
 import { LaunchError } from '../../src/model/host-handler.ts'
 import type { CloudHost, LaunchErrorCode, LaunchResult, LaunchSpec } from '../../src/model/host-handler.ts'
+import type { Offering } from '../../src/model/offering.ts'
 import { lostReply, refusal } from './errors.ts'
 
 /** What goes wrong with one coming call. */
@@ -26,6 +27,17 @@ export interface FakeCloudOptions {
   readonly quota?: number | undefined
   readonly launchMs?: number
   readonly terminateMs?: number
+  /** What may be asked for, in order of preference; without it there is one kind of machine. */
+  readonly offerings?: readonly Offering[]
+  /**
+   * Whether a token stands for one outcome, machines or none for want of them, however often and late its request arrives;
+   * false: each request is one of its own. True unless told.
+   */
+  readonly keepsTokens?: boolean
+  /** How long a fresh machine is hidden from lists, in milliseconds. */
+  readonly hiddenMs?: number
+  /** What goes wrong with a launch that no test has set a fault for, and that was not answered before. */
+  readonly launchFault?: (spec: LaunchSpec) => FakeFault | undefined
 }
 
 /**
@@ -36,9 +48,11 @@ export class FakeCloud {
   readonly #options: FakeCloudOptions
   readonly #machines = new Map<string, FakeMachine>()
   readonly #launches = new Map<string, { readonly params: string; readonly result: LaunchResult }>()
+  readonly #refusals = new Map<string, FakeFault>()
   readonly #faults = new Map<FakeCall, FakeFault[]>()
   readonly #endings = new Map<string, number>()
   readonly #calls = new Map<FakeCall, number>()
+  #requests = 0
   quota: number
 
   constructor(options: FakeCloudOptions) {
@@ -56,6 +70,19 @@ export class FakeCloud {
     return this.#calls.get(call) ?? 0
   }
 
+  get offerings(): readonly Offering[] | undefined {
+    return this.#options.offerings
+  }
+
+  get keepsTokens(): boolean {
+    return this.#options.keepsTokens ?? true
+  }
+
+  /** Resolves once a machine that was made before now is not hidden any more. */
+  async untilShown(signal: AbortSignal): Promise<void> {
+    await this.#options.clock.sleep(this.#options.hiddenMs ?? 0, signal)
+  }
+
   /** The next call of this kind that has no fault yet goes wrong so. */
   fault(call: FakeCall, fault: FakeFault): void {
     this.#faults.set(call, [...(this.#faults.get(call) ?? []), fault])
@@ -67,10 +94,10 @@ export class FakeCloud {
   }
 
   async launch(spec: LaunchSpec, signal: AbortSignal): Promise<LaunchResult> {
-    const fault = this.#begin('launch', signal)
+    const known = this.keepsTokens ? this.#launches.get(spec.token) : undefined
+    const fault = this.#begin('launch', signal) ?? (known === undefined ? this.#faultOf(spec) : undefined)
     if (fault?.kind === 'refused') throw refusal(fault.code)
     const most = fault?.kind === 'partial' ? fault : undefined
-    const known = this.#launches.get(spec.token)
     const result = known === undefined ? this.#create(spec, most) : sameAgain(known, spec)
     await this.#options.clock.sleep(this.#options.launchMs ?? 0, signal)
     if (fault?.kind === 'lost-reply') throw lostReply()
@@ -81,8 +108,10 @@ export class FakeCloud {
     const fault = this.#begin('list', signal)
     if (fault?.kind === 'refused') throw refusal(fault.code)
     if (fault?.kind === 'lost-reply') throw lostReply()
+    const shownBefore = this.#options.clock.now() - (this.#options.hiddenMs ?? 0)
     return this.machines
       .filter((machine) => machine.regionId === regionId && machine.fleetId === fleetId)
+      .filter((machine) => machine.startedAt <= shownBefore)
       .map(({ cloudId, launchId, startedAt }) => ({ cloudId, launchId, fleetId, startedAt }))
   }
 
@@ -105,6 +134,15 @@ export class FakeCloud {
     return answers
   }
 
+  #faultOf(spec: LaunchSpec): FakeFault | undefined {
+    const refused = this.#refusals.get(spec.token)
+    if (refused !== undefined) return refused
+    const fault = this.#options.launchFault?.(spec)
+    if (fault?.kind === 'refused' && this.keepsTokens && isWant(fault.code))
+      this.#refusals.set(spec.token, fault)
+    return fault
+  }
+
   #begin(call: FakeCall, signal: AbortSignal): FakeFault | undefined {
     signal.throwIfAborted()
     this.#calls.set(call, this.callsOf(call) + 1)
@@ -116,7 +154,9 @@ export class FakeCloud {
     const count = Math.min(spec.count, room, most?.machines ?? Infinity)
     const code = room < spec.count ? 'quota-exceeded' : (most?.code ?? 'insufficient-capacity')
     if (count === 0 && spec.count > 0) throw refusal(code)
-    const names = Array.from({ length: count }, (_, index) => `fake-${digest(spec.token)}-${index}`)
+    this.#requests += 1
+    const source = this.keepsTokens ? spec.token : `${spec.token} ${this.#requests}`
+    const names = Array.from({ length: count }, (_, index) => `fake-${digest(source)}-${index}`)
     for (const cloudId of names) {
       const { launchId, fleetId, regionId } = spec
       const startedAt = this.#options.clock.now()
@@ -137,6 +177,10 @@ export class FakeCloud {
   }
 }
 
+function isWant(code: LaunchErrorCode): boolean {
+  return code === 'insufficient-capacity' || code === 'quota-exceeded'
+}
+
 /** A token stands for one request: with other parameters it is a mistake of the caller, as it is to EC2. */
 function sameAgain(
   known: { readonly params: string; readonly result: LaunchResult },
@@ -147,7 +191,13 @@ function sameAgain(
 }
 
 function paramsOf(spec: LaunchSpec): string {
-  return JSON.stringify([spec.regionId, spec.launchId, spec.image, spec.count, spec.instanceTypes])
+  return JSON.stringify([
+    spec.regionId,
+    spec.launchId,
+    spec.image,
+    spec.count,
+    spec.offering ?? spec.instanceTypes,
+  ])
 }
 
 function digest(text: string): string {

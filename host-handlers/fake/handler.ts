@@ -18,8 +18,19 @@ export function createHandler(context: HandlerContext): HostHandler {
 
 /** One fleet's door to a cloud that a test holds. */
 export function createFakeHandler(cloud: FakeCloud, fleetId: string): HostHandler {
+  const { offerings } = cloud
   return {
-    launch: (spec, signal) => cloud.launch(spec, signal),
+    ...(offerings === undefined ? {} : { offerings: () => Promise.resolve(offerings) }),
+    launch: async (spec, signal) => {
+      if (spec.isRepeat !== true || cloud.keepsTokens) return await cloud.launch(spec, signal)
+      // Nobody remembers the token: what was made before is looked for, once it can be seen.
+      await cloud.untilShown(signal)
+      const machines = cloud.list(spec.regionId, fleetId, signal)
+      const cloudIds = machines
+        .filter(({ launchId }) => launchId === spec.launchId)
+        .map(({ cloudId }) => cloudId)
+      return cloudIds.length > 0 ? { cloudIds } : await cloud.launch(spec, signal)
+    },
     async *list(regionId, signal) {
       // Pages arrive later than they are asked for.
       await Promise.resolve()

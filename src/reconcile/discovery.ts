@@ -24,6 +24,8 @@ export interface DiscoveryOptions {
   readonly wake: (regionId: string) => void
   readonly clock: Clock
   readonly logger: Logger
+  /** 0 to 1, of back-offs. Math.random unless told. */
+  readonly random?: () => number
 }
 
 /** How old an answer may be, in milliseconds: instance types change rarely. */
@@ -88,7 +90,7 @@ export class Discovery {
         failures += 1
         if (failures === 1) logger.warn({ regionId, err: error }, 'discovery')
       }
-      const waitMs = failures === 0 ? freshForMs : backoffMs(failures, retry)
+      const waitMs = failures === 0 ? freshForMs : backoffMs(failures, retry, this.#options.random)
       await clock.sleep(waitMs, signal).catch(() => undefined)
     }
   }

@@ -6,8 +6,6 @@
  * It binds machines to their rows by itself. All else is handed to the region's turns as findings, which decide them,
  * within the blast radius, and put them on record. Each region is looked at by itself: a slow provider holds no other.
  */
-import { setImmediate } from 'node:timers/promises'
-
 import { isAborted } from '../lib/aborted.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -159,7 +157,7 @@ export class Sweep {
     const machines = await this.#list(handler, regionId, signal)
     const look = { startedAt, endedAt: clock.now() }
     const rows = await store.readSweepRows(regionId, machines)
-    await setImmediate()
+    await clock.nextRound()
     if (isAborted(signal)) throw signal.reason as Error
     if (fence() === undefined) throw new MusterError('unavailable', 'this daemon is not the active one')
     const result = sweepFindings({
@@ -167,7 +165,7 @@ export class Sweep {
       listsMachines: handler.listsMachines ?? true,
       memory: this.#memory.get(regionId) ?? noMemory,
     })
-    await setImmediate()
+    await clock.nextRound()
     if (!isDry) {
       this.#memory.set(regionId, result.memory)
       this.#findings.set(regionId, result.decisions)

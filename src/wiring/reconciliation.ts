@@ -21,12 +21,13 @@ import { Sweep } from '../reconcile/sweep.ts'
 import { createTurnRunner } from '../reconcile/turn-runner.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import type { Mirror } from '../store/mirror.ts'
+import type { Authority } from '../trust/authority.ts'
 import type { Trust } from './trust.ts'
 
 export interface ReconciliationOptions {
-  readonly config: Config
+  readonly config: Pick<Config, 'settings'>
   readonly store: FleetStore
-  readonly trust: Trust
+  readonly trust: Pick<Trust, 'launchToken'> & { authority(): Pick<Authority, 'pins'> }
   readonly mirror: Mirror
   readonly policies: Policies
   readonly handlerOf: (regionId: string) => Promise<HostHandler>
@@ -40,6 +41,8 @@ export interface ReconciliationOptions {
   /** Where the launches' calls are counted. */
   readonly launches: Tally<'region' | 'outcome'>
   readonly clock: Clock
+  /** 0 to 1, of back-offs. Math.random unless told. */
+  readonly random?: () => number
   readonly logger: Logger
   readonly fault: FaultPoint
 }
@@ -71,9 +74,11 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
       blockedOfferings,
     }
   }
+  const chance = options.random === undefined ? {} : { random: options.random }
   const queue: ActionQueue = new ActionQueue({
     store,
     clock,
+    ...chance,
     logger,
     executors: {
       launch: createLaunchExecutor({
@@ -108,6 +113,7 @@ export function createReconciliation(options: ReconciliationOptions): Reconcilia
     missingMs: settings.MUSTER_SWEEP_MISSING_S * 1000,
   })
   const discovery = new Discovery({
+    ...chance,
     store,
     mirror,
     regionOf,
