@@ -7,6 +7,7 @@ import { sleepBy } from './clock.ts'
 
 export class Life {
   #isOver = false
+  readonly #end = Promise.withResolvers<undefined>()
   readonly clock: Clock
 
   constructor(clock: Clock) {
@@ -28,6 +29,15 @@ export class Life {
 
   end(): void {
     this.#isOver = true
+    this.#end.resolve(undefined)
+  }
+
+  /** What somebody outside asks of this life: it fails when the life ends first, as a broken connection does. */
+  async serve<T>(work: () => Promise<T>): Promise<T> {
+    const broken = this.#end.promise.then(() => {
+      throw new Error('the connection broke')
+    })
+    return await Promise.race([work(), broken])
   }
 
   /** What somebody else does for this life; neither result nor error arrives once it is over. */
