@@ -48,7 +48,7 @@ export class FakeCloud {
   readonly #options: FakeCloudOptions
   readonly #machines = new Map<string, FakeMachine>()
   readonly #launches = new Map<string, { readonly params: string; readonly result: LaunchResult }>()
-  readonly #refusals = new Map<string, FakeFault>()
+  readonly #refusals = new Map<string, Refusal>()
   readonly #faults = new Map<FakeCall, FakeFault[]>()
   readonly #endings = new Map<string, number>()
   readonly #calls = new Map<FakeCall, number>()
@@ -138,9 +138,13 @@ export class FakeCloud {
     const refused = this.#refusals.get(spec.token)
     if (refused !== undefined) return refused
     const fault = this.#options.launchFault?.(spec)
-    if (fault?.kind === 'refused' && this.keepsTokens && isWant(fault.code))
-      this.#refusals.set(spec.token, fault)
+    if (fault?.kind === 'refused') this.#remember(spec, fault)
     return fault
+  }
+
+  /** That there were none: a request that arrives late does not make what its repeat was refused. */
+  #remember({ token }: LaunchSpec, refused: Refusal): void {
+    if (this.keepsTokens && isWant(refused.code)) this.#refusals.set(token, refused)
   }
 
   #begin(call: FakeCall, signal: AbortSignal): FakeFault | undefined {
@@ -153,7 +157,10 @@ export class FakeCloud {
     const room = Math.max(0, this.quota - this.machines.length)
     const count = Math.min(spec.count, room, most?.machines ?? Infinity)
     const code = room < spec.count ? 'quota-exceeded' : (most?.code ?? 'insufficient-capacity')
-    if (count === 0 && spec.count > 0) throw refusal(code)
+    if (count === 0 && spec.count > 0) {
+      this.#remember(spec, { kind: 'refused', code })
+      throw refusal(code)
+    }
     this.#requests += 1
     const source = this.keepsTokens ? spec.token : `${spec.token} ${this.#requests}`
     const names = Array.from({ length: count }, (_, index) => `fake-${digest(source)}-${index}`)
@@ -176,6 +183,8 @@ export class FakeCloud {
     }
   }
 }
+
+type Refusal = Extract<FakeFault, { kind: 'refused' }>
 
 function isWant(code: LaunchErrorCode): boolean {
   return code === 'insufficient-capacity' || code === 'quota-exceeded'

@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest'
 
+import type { FakeFault } from '../../../host-handlers/fake/cloud.ts'
 import { FakeCloud } from '../../../host-handlers/fake/cloud.ts'
 import { createFakeHandler } from '../../../host-handlers/fake/handler.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
+import type { LaunchSpec } from '../../../src/model/host-handler.ts'
 import { launchErrorCodes } from '../../../src/model/host-handler.ts'
 import { aLaunchSpec, describeHandlerContract, listHosts } from '../../host-handlers/contract.ts'
+import { TestClock } from '../../support/test-clock.ts'
 
 const { signal } = new AbortController()
 
@@ -63,6 +66,39 @@ describe('the fake cloud', () => {
     expect(bounded).toMatchObject({ shortfall: { code: 'quota-exceeded' } })
     expect(bounded.cloudIds).toHaveLength(2)
     await expect(handler.launch(aLaunchSpec(), signal)).rejects.toMatchObject({ code: 'quota-exceeded' })
+  })
+
+  it('hides fresh machines from lists for a while, and gives the same refusal to a token again', async () => {
+    const clock = new TestClock()
+    let fault: FakeFault | undefined = { kind: 'refused', code: 'insufficient-capacity' }
+    const cloud = new FakeCloud({ clock, hiddenMs: 5_000, launchFault: () => fault })
+    const handler = createFakeHandler(cloud, 'fleet-1')
+    const spec = aLaunchSpec()
+    await expect(handler.launch(spec, signal)).rejects.toMatchObject({ code: 'insufficient-capacity' })
+    fault = undefined
+    await expect(handler.launch(spec, signal)).rejects.toMatchObject({ code: 'insufficient-capacity' })
+    const launching = handler.launch({ ...spec, token: 'b'.repeat(64) }, signal)
+    await clock.advance(4_999)
+    expect((await launching).cloudIds).toHaveLength(2)
+    expect(await listHosts(handler)).toEqual([])
+    await clock.advance(1)
+    expect(await listHosts(handler)).toHaveLength(2)
+  })
+
+  it('makes machines anew where tokens are ignored, and looks for them before a repeat, once they can be seen', async () => {
+    const clock = new TestClock()
+    const cloud = new FakeCloud({ clock, hiddenMs: 5_000, keepsTokens: false })
+    const handler = createFakeHandler(cloud, 'fleet-1')
+    const spec = aLaunchSpec()
+    const launch = async (changes: Partial<LaunchSpec>) => {
+      const launching = handler.launch({ ...spec, ...changes }, signal)
+      await clock.advance(5_000)
+      return (await launching).cloudIds
+    }
+    const first = await launch({ isRepeat: false })
+    expect(await launch({ isRepeat: true })).toEqual(first)
+    expect(await launch({ isRepeat: false })).not.toEqual(first)
+    expect(cloud.machines).toHaveLength(4)
   })
 
   it('refuses a token that is used for another request', async () => {
