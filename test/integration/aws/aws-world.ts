@@ -99,6 +99,8 @@ export async function startAwsWorld(environment: Readonly<Record<string, string>
       AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
       MUSTER_AWS_ENDPOINT: proxy.url,
       MUSTER_AWS_VISIBILITY_S: '1',
+      // Longer than any test hides a machine: what is hidden is not gone.
+      MUSTER_SWEEP_MISSING_S: '30',
       MUSTER_AWS_REQUEST_TIMEOUT_S: '3',
       ...environment,
     },

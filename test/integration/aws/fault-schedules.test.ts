@@ -55,9 +55,11 @@ describeWithMoto('through faults by chance', () => {
     proxy.invisibleMs = new Chance(seed).integer(0, 2) * 700
     proxy.mischief = mischiefOf(seed, {
       isTaken: (token) => proxy.knows(token),
+      // One after the other: a daemon that is being started is killed once it is there.
       kill: async () => {
-        await daemon.signal('SIGKILL')
-        reborn = daemon.start('alive')
+        const killed = reborn.then(() => daemon.signal('SIGKILL'))
+        reborn = killed.then(() => daemon.start('alive'))
+        await killed
       },
     })
 
