@@ -92,6 +92,14 @@ describe('a broken daemon is found out, which', () => {
         },
       })),
     }),
+    'takes machines for strangers without reading whose rows name them': () => ({
+      breakStore: storeThat((store) => ({
+        readSweepRows: async (...asked) => {
+          const rows = await store.readSweepRows(...asked)
+          return { ...rows, hosts: [], named: [] }
+        },
+      })),
+    }),
     'forgets after a kill which launches are open': () => ({
       breakStore: storeThat((store) => ({
         readOpenActions: async () => (await store.readOpenActions()).filter((action) => !isLaunch(action)),
