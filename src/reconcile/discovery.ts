@@ -7,6 +7,7 @@ import { isAborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
+import { MusterError } from '../model/errors.ts'
 import { LaunchError } from '../model/host-handler.ts'
 import type { HostHandler, ProviderRegion } from '../model/host-handler.ts'
 import type { Discovered, FleetStore, Rows } from '../store/fleet-store.ts'
@@ -104,7 +105,7 @@ export class Discovery {
       return { agents: Math.max(1, Math.min(1000, ...offerings.map(({ agents }) => agents))) }
     } catch (error) {
       if (signal.aborted) throw error
-      const code = error instanceof LaunchError ? error.code : 'unknown'
+      const code = error instanceof LaunchError || error instanceof MusterError ? error.code : 'unknown'
       return { code, message: error instanceof Error ? error.message : String(error) }
     }
   }

@@ -208,12 +208,12 @@ describe('a running daemon', () => {
   it('goes on with a provider that there is not', async () => {
     await daemon
       .graphql(
-        `mutation { insert_fleet_regions_one(object: {id: "nowhere/one", provider: "nowhere", target_free_agents: 1,
+        `mutation { insert_fleet_regions_one(object: {id: "nowhere/one", provider: "nowhere", agents_per_host: 1, target_free_agents: 1,
         images: {data: []}}) { id } }`,
       )
       .catch(() =>
         daemon.graphql(
-          'mutation { insert_fleet_regions_one(object: {id: "nowhere/one", provider: "nowhere", target_free_agents: 1}) { id } }',
+          'mutation { insert_fleet_regions_one(object: {id: "nowhere/one", provider: "nowhere", agents_per_host: 1, target_free_agents: 1}) { id } }',
         ),
       )
     await eventually(
@@ -232,6 +232,17 @@ describe('a running daemon', () => {
         return actions.some((action) => action.error?.includes('nowhere') === true)
       },
       { what: 'the action names the provider that there is not' },
+    )
+    // Where the provider has to say how many agents a host holds, nothing is launched before it does.
+    await daemon.graphql(
+      'mutation { update_fleet_regions(where: {id: {_eq: "nowhere/one"}}, _set: {agents_per_host: null}) { affected_rows } }',
+    )
+    await eventually(
+      async () =>
+        (await daemon.decisions('region=nowhere/one&limit=50')).some((one) =>
+          /how many agents.*There is no provider "nowhere"/.test(one.reason),
+        ),
+      { what: 'the refusal names the provider that there is not' },
     )
     expect((await daemon.fetch('/readyz')).status).toBe(200)
   })

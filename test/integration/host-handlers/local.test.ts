@@ -53,7 +53,7 @@ describeHandlerContract('local', async () => {
   const scope = randomUUID()
   return {
     // Fleets of its own, so that runs side by side do not see each other.
-    open: (fleetId) => inFleet(`${fleetId}-${scope}`, dataDirectory),
+    open: (fleetId) => inFleet(fleetId, scope, dataDirectory),
     countMachines: async () => {
       const all = await managersBelow(dataDirectory)
       return all.length
@@ -62,12 +62,17 @@ describeHandlerContract('local', async () => {
   }
 })
 
-/** The contract's specs name `fleet-1`; here they are launched for the door's own fleet. */
-function inFleet(fleetId: string, dataDirectory: string): HostHandler {
+/** The contract names `fleet-1`; here its machines are those of a fleet of the run's own. */
+function inFleet(name: string, scope: string, dataDirectory: string): HostHandler {
+  const fleetId = `${name}-${scope}`
   const handler = createHandler(aHandlerContext({ fleetId, dataDirectory, program, options: quiet }))
   return {
     launch: (spec, given) => handler.launch({ ...spec, fleetId, agentsPerHost: 0 }, given),
-    list: (regionId, given) => handler.list(regionId, given),
+    async *list(regionId, given) {
+      for await (const host of handler.list(regionId, given)) {
+        yield host.fleetId === fleetId ? { ...host, fleetId: name } : host
+      }
+    },
     terminate: (cloudIds, given) => handler.terminate(cloudIds, given),
   }
 }

@@ -114,15 +114,30 @@ begin
     end if;
   end if;
 
-  -- Hosts before agents, each in order of id, as all who lock several: neither a deadlock nor, between the look at a
-  -- host's agents and its drain, a new agent.
+  -- All that the loops below and their triggers write, in the order of all (migration lock_order): no deadlock, nor,
+  -- between the look at a host's agents and its drain, a new agent.
+  perform 1 from fleet.images i
+    where i.id in (select u ->> 'image_id' from jsonb_array_elements(coalesce(plan -> 'hosts', '[]')) u)
+    order by i.id for key share;
   perform 1 from fleet.hosts h
     where h.id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) u)
-    order by h.id for no key update;
+    order by h.id for update;
+  perform 1 from fleet.agents a
+    where a.id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'agent_updates', '[]')) u)
+      or a.host_id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) u
+        where (u ->> 'idle')::boolean or u ->> 'to' in ('DRAINING', 'TERMINATING', 'TERMINATED'))
+    order by a.id for update;
+  perform 1 from fleet.backends b
+    where b.host_id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) u
+      where u ->> 'to' = 'TERMINATED')
+    order by b.id for update;
+  perform 1 from fleet.certificates c join fleet.backends b on b.id = c.backend_id
+    where b.host_id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) u
+      where u ->> 'to' = 'TERMINATED') and c.revoked_at is null and c.not_after > now()
+    order by c.serial for no key update of c;
   for item in select * from jsonb_array_elements(coalesce(plan -> 'host_updates', '[]')) loop
     if (item ->> 'idle')::boolean then
-      -- A claim holds the agent's row: after this lock the host is idle for good, or it is not drained.
-      perform 1 from fleet.agents a where a.host_id = item ->> 'id' order by a.id for update;
+      -- A claim holds the agent's row: after the lock above the host is idle for good, or it is not drained.
       touched := not exists (select 1 from fleet.agents a
         where a.host_id = item ->> 'id' and a.status in ('ALLOCATED', 'CONNECTING', 'RUNNING'));
     else
