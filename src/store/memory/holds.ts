@@ -31,7 +31,11 @@ export function holdLaunches(
   blockLaunches(db, regionId, refused)
   if (refused.until === undefined) return
   const { launchBlockedUntil } = existing(db.regions, regionId)
-  updateRegion(db, regionId, { launchBlockedUntil: Math.max(launchBlockedUntil ?? 0, refused.until) })
+  const blocks = db.blockedOfferings.where((row) => row.regionId === regionId && row.until > db.now())
+  const firstFree = blocks.length === 0 ? 0 : Math.min(...blocks.map((row) => row.until))
+  updateRegion(db, regionId, {
+    launchBlockedUntil: Math.max(launchBlockedUntil ?? 0, refused.until, firstFree),
+  })
 }
 
 /** As `fleet.block_offering`: what the action asked for is not to be asked for again for so many seconds. */

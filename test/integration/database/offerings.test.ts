@@ -239,15 +239,21 @@ proveDefences('a refusal blocks the offering, is on record, and leads to the nex
         until,
       ])
       expect(region).toEqual({ waits: true })
+
+      // The first block's own end is what counts, where a daemon's clock is behind.
+      await fleet.sql(`update fleet.actions set status = 'RUNNING'`)
+      await fleet.sql('update fleet.regions set launch_failures = 0, launch_blocked_until = null')
+      await finish(fleet, { cloud_ids: [], ...shortfall, until: new Date(Date.now() + 1000).toISOString() })
+      const [held] = await fleet.sql(
+        'select r.launch_blocked_until = b.until as exactly from fleet.regions r, fleet.blocked_offerings b',
+      )
+      expect(held).toEqual({ exactly: true })
     },
     without: [
       piece('finish_launch', 'perform fleet.block_offering', 'perform concat'),
       piece('finish_launch', 'if not (is_partial and ', 'if not (false and '),
-      piece(
-        'hold_launches',
-        'greatest(r.launch_blocked_until, hold_launches.until)',
-        'r.launch_blocked_until',
-      ),
+      piece('hold_launches', 'is not null', 'is null'),
+      piece('hold_launches', '(select min(b.until)', '(select null::timestamptz'),
     ],
   },
   {

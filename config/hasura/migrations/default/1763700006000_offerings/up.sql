@@ -205,13 +205,15 @@ begin
   end if;
 end $$;
 
--- block_launches, and not before `until` either: when every offering is blocked, that is when the first one is free.
+-- block_launches, and not before `until` either: when every offering is blocked, that is when the first one is free. The
+-- caller counted by its own clock, from before a block was stored: the blocks' own ends say it exactly.
 create or replace function fleet.hold_launches(region_id text, code text, message text, until timestamptz) returns void
 language plpgsql as $$
 #variable_conflict use_column
 begin
   perform fleet.block_launches(hold_launches.region_id, hold_launches.code, hold_launches.message);
-  update fleet.regions r set launch_blocked_until = greatest(r.launch_blocked_until, hold_launches.until)
+  update fleet.regions r set launch_blocked_until = greatest(r.launch_blocked_until, hold_launches.until,
+      (select min(b.until) from fleet.blocked_offerings b where b.region_id = r.id and b.until > now()))
     where r.id = hold_launches.region_id and hold_launches.until is not null;
 end $$;
 
