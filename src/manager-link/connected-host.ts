@@ -138,7 +138,8 @@ export class ConnectedHost {
   #interrupted(said: Interruption): void {
     const notice = noticeOf(said, this.#options.clock.now())
     if (notice === undefined) {
-      this.#options.logger.warn({ hostId: this.id, said }, 'strange notice of a provider')
+      const detail = JSON.stringify(said).slice(0, 200)
+      this.#options.logger.warn({ hostId: this.id, detail }, 'strange notice of a provider')
       return
     }
     const host = this.#options.hostOf(this.id)

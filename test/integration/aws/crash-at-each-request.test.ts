@@ -66,31 +66,36 @@ describeWithMoto('kill -9 of the daemon at each request of a launch', () => {
   it.each([
     ['keeps', 'honoured', runs(4, points.length)],
     ['ignores', 'ignored', runs(2, 6)],
-  ])('leaves each region its one machine where EC2 %s client tokens', async (_, tokens, count) => {
-    const { daemon, proxy } = world
-    proxy.keepsTokens = tokens === 'honoured'
-    // Where tokens are kept, they alone must do: the look before a repeat finds nothing yet.
-    if (proxy.keepsTokens) proxy.invisibleMs = 20_000
-    const environment = { MUSTER_AWS_CLIENT_TOKENS: tokens }
-    await daemon.signal('SIGKILL')
-    await daemon.start('alive', environment)
-    const killedAt = points.slice(0, count)
-    const idOf = ([action, at]: (typeof points)[number]) => `aws/us-east-1/${tokens}-${action}-${at}`
-    for (const point of killedAt) {
-      // The launch of the point before may not be over: it is cut short again.
-      pullAt(...point)
-      const isFleet = /Fleet|Template/.test(point[0])
-      const fleet = { lifecycles: ['spot'], allocation: 'fleet' }
-      await world.addRegion(idOf(point), 1, { provider_options: isFleet ? fleet : {} })
-      expect(await daemon.exit(), idOf(point)).toBe('SIGKILL')
+  ])(
+    'leaves each region its one machine where EC2 %s client tokens',
+    async (_, tokens, count) => {
+      const { daemon, proxy } = world
+      proxy.keepsTokens = tokens === 'honoured'
+      // Where tokens are kept, they alone must do: the look before a repeat finds nothing yet.
+      if (proxy.keepsTokens) proxy.invisibleMs = 20_000
+      const environment = { MUSTER_AWS_CLIENT_TOKENS: tokens }
+      await daemon.signal('SIGKILL')
       await daemon.start('alive', environment)
-    }
-    for (const point of killedAt) await world.settled(idOf(point), 1)
-    expect(proxy.doubled).toEqual([])
-    const { LaunchTemplates } = await world.direct.send(new DescribeLaunchTemplatesCommand({}))
-    expect(LaunchTemplates).toEqual([])
-    // No launch was given up for another.
-    expect(proxy.given.size).toBe(killedAt.length)
-    await world.drop(killedAt.map(idOf))
-  })
+      const killedAt = points.slice(0, count)
+      const idOf = ([action, at]: (typeof points)[number]) => `aws/us-east-1/${tokens}-${action}-${at}`
+      for (const point of killedAt) {
+        // The launch of the point before may not be over: it is cut short again.
+        pullAt(...point)
+        const isFleet = /Fleet|Template/.test(point[0])
+        const fleet = { lifecycles: ['spot'], allocation: 'fleet' }
+        await world.addRegion(idOf(point), 1, { provider_options: isFleet ? fleet : {} })
+        expect(await daemon.exit(), idOf(point)).toBe('SIGKILL')
+        await daemon.start('alive', environment)
+      }
+      for (const point of killedAt) await world.settled(idOf(point), 1, 120_000)
+      expect(proxy.doubled).toEqual([])
+      const { LaunchTemplates } = await world.direct.send(new DescribeLaunchTemplatesCommand({}))
+      expect(LaunchTemplates).toEqual([])
+      // No launch was given up for another.
+      expect(proxy.given.size).toBe(killedAt.length)
+      await world.drop(killedAt.map(idOf))
+      // Each point starts a daemon anew, and each launch is cut short up to twice.
+    },
+    900_000,
+  )
 })
