@@ -21,4 +21,12 @@ describeOnPostgres('migrations', () => {
     }
     expect(identities.size).toBe(1)
   })
+
+  it('can be taken back one by one, down to the first, and be put on again', async () => {
+    const [, ...later] = migrationTexts()
+    const back = migrationTexts('down').slice(0, later.length)
+    for (const text of [...back, ...later]) await fleet.pool.query(text)
+    await fleet.seedRegion()
+    expect(await fleet.sql('select id from fleet.regions')).toEqual([{ id: 'local/demo' }])
+  })
 })
