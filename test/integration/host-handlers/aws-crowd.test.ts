@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 
 import { createHandler } from '../../../host-handlers/aws/handler.ts'
 import { aHandlerContext } from '../../support/a-handler-context.ts'
@@ -28,7 +28,7 @@ it('reads 10,000 instances page by page, and asks for a page only once the one b
       seen.add(`${launchId} ${cloudId}`)
     }
     expect(seen.size).toBe(10_000)
-    expect(pages).toEqual(Array.from({ length: 50 }, () => 200))
+    await vi.waitFor(() => expect(pages).toEqual(Array.from({ length: 50 }, () => 200)))
   } finally {
     child.stdin.end()
     await once(child, 'exit')
