@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -58,6 +59,8 @@ export async function run(): Promise<void> {
   // A crash at any point of the start loses nothing, so neither does this.
   if (app === undefined) process.exit(exitCode)
   process.stdout.write(greeting(config, app))
+  // What main.ts keeps for the next start is written at a clean end, which a daemon that is killed does not have.
+  flushCompileCache()
   await ended
   await app.stop()
   process.exit(exitCode)
