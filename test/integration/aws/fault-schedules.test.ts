@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 
 import { Chance } from '../../../src/simulation/chance.ts'
+import { shortLease } from '../../support/daemon.ts'
 import type { Ec2Fault } from '../../support/ec2-proxy.ts'
 import { eventually } from '../../support/eventually.ts'
 import { describeWithMoto } from '../../support/moto.ts'
@@ -37,12 +38,16 @@ const shares: Readonly<Record<string, number>> = { RunInstances: 50, TerminateIn
 describeWithMoto('through faults by chance', () => {
   let world: AwsWorld
   beforeAll(async () => {
-    world = await startAwsWorld({ MUSTER_CAPACITY_BLOCK_S: '1', MUSTER_AWS_REQUEST_TIMEOUT_S: '1.5' })
+    world = await startAwsWorld({
+      ...shortLease,
+      MUSTER_CAPACITY_BLOCK_S: '1',
+      MUSTER_AWS_REQUEST_TIMEOUT_S: '1.5',
+    })
   })
   afterAll(async () => world.close())
   afterEach(() => world.proxy.forget())
 
-  const seeds = Array.from({ length: runs(3, 20) }, (_, index) => index + 1)
+  const seeds = Array.from({ length: runs(2, 8) }, (_, index) => index + 1)
   it.each(seeds)('seed %i leaves exactly the machines of its rows', async (seed) => {
     const { daemon, proxy, machines } = world
     const region = `aws/us-east-1/seed-${seed}`

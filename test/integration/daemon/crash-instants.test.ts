@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 
 import { aSession, expectNoneDoubledOrOrphaned, sessionOf } from '../../support/crash-proof.ts'
 import type { Daemon } from '../../support/daemon.ts'
-import { startDaemon } from '../../support/daemon.ts'
+import { shortLease, startDaemon } from '../../support/daemon.ts'
 import { runs } from '../../support/thoroughness.ts'
 
 let daemon: Daemon
@@ -13,11 +13,11 @@ afterEach(async () => daemon.dispose())
 
 describe('kill -9 of the daemon at random instants', () => {
   it('loses, doubles and orphans nothing, and leaves sessions alone', async () => {
-    daemon = await startDaemon()
+    daemon = await startDaemon({ environment: shortLease })
     await daemon.untilFree(4)
     const seat = await aSession(daemon, 'ann')
     const random = seededRandom(20_261_121)
-    for (let kill = 0; kill < runs(5, 20); kill += 1) {
+    for (let kill = 0; kill < runs(4, 10); kill += 1) {
       // Something is always under way: the target moves, so that hosts are launched and drained.
       await daemon.setRegion({ target_free_agents: 2 + 2 * Math.floor(random() * 3) }).catch(() => undefined)
       await sleep(random() * 700)

@@ -15,7 +15,7 @@ import { runs } from '../../support/thoroughness.ts'
 
 const writer = new URL('../../support/writer-program.ts', import.meta.url).pathname
 const main = new URL('../../../src/main.ts', import.meta.url).pathname
-const kills = { ofWriters: runs(8, 46), ofEndpoints: runs(2, 4) }
+const kills = { ofWriters: runs(6, 20), ofEndpoints: runs(2, 3) }
 
 /** A directory with an empty database. */
 async function aDirectory(): Promise<string> {
