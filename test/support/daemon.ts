@@ -28,8 +28,8 @@ export interface DaemonOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Share another daemon's data directory: a second one on the same machine. */
   readonly dataDir?: string
-  /** Resolve once `/readyz` is 200 (default), or once HTTP answers. */
-  readonly until?: 'ready' | 'alive'
+  /** Resolve once `/readyz` is 200 (default), once HTTP answers, or at once: for a daemon that ends before it may answer. */
+  readonly until?: 'ready' | 'alive' | 'spawned'
 }
 
 export interface Answer<T = Record<string, unknown>> {
@@ -51,6 +51,9 @@ const quick = {
   MUSTER_LEASE_S: '5',
   LOG_LEVEL: 'info',
 }
+
+/** For a daemon that is killed and started again: the next one waits for the rest of its lease. */
+export const shortLease = { MUSTER_LEASE_S: '2' }
 
 export class Daemon {
   readonly dataDir: string
@@ -230,10 +233,7 @@ export class Daemon {
 
   /** WAITING agents on ACTIVE hosts. */
   async free(): Promise<readonly HostRow['agents'][number][]> {
-    const hosts = await this.hosts()
-    return hosts
-      .filter((host) => host.status === 'ACTIVE')
-      .flatMap((host) => host.agents.filter((agent) => agent.status === 'WAITING'))
+    return freeOf(await this.hosts())
   }
 
   /** Wait until the buffer is full, with less than a host's seats too many, and nothing is under way. */
@@ -242,7 +242,7 @@ export class Daemon {
     await eventually(
       async () => {
         const hosts = await this.hosts()
-        const free = (await this.free()).length
+        const free = freeOf(hosts).length
         const isSettled = hosts.every((host) => host.status === 'ACTIVE' || host.status === 'UNRESPONSIVE')
         expect({ free, isSettled }, this.output.slice(-3000)).toEqual({
           free: expect.toSatisfy((n: number) => n >= count && n < count + seatsPerHost) as number,
@@ -297,6 +297,12 @@ export interface HostRow {
     readonly user_id: string | null
     readonly session_id: string | null
   }[]
+}
+
+function freeOf(hosts: readonly HostRow[]): readonly HostRow['agents'][number][] {
+  return hosts
+    .filter((host) => host.status === 'ACTIVE')
+    .flatMap((host) => host.agents.filter((agent) => agent.status === 'WAITING'))
 }
 
 /** Start a daemon of the test's own; dispose of it in `afterAll` or `afterEach`. */

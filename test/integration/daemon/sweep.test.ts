@@ -6,7 +6,7 @@ import pg from 'pg'
 import { afterEach, describe, expect, it } from 'vitest'
 
 import type { Daemon } from '../../support/daemon.ts'
-import { adminSecret, startDaemon } from '../../support/daemon.ts'
+import { adminSecret, shortLease, startDaemon } from '../../support/daemon.ts'
 import { eventually } from '../../support/eventually.ts'
 import { describeOnPostgres, freshDatabase } from '../../support/fresh-database.ts'
 
@@ -47,7 +47,7 @@ describeOnPostgres('a database that has lost its rows', () => {
   it('ends no machine until a person says so, and then every one', async () => {
     const database = await freshDatabase()
     drop = () => database.drop()
-    daemon = await startDaemon({ databaseUrl: database.url })
+    daemon = await startDaemon({ databaseUrl: database.url, environment: shortLease })
     await daemon.untilFree(4)
     await daemon.setRegion({ target_free_agents: 0 })
     await daemon.signal('SIGKILL')
@@ -102,7 +102,7 @@ describeOnPostgres('a database that has lost its rows', () => {
 
 describe('managers that all fall silent at once', () => {
   it('cost a small fleet one host, also when the daemon crashes again and again, until a person says so', async () => {
-    daemon = await startDaemon()
+    daemon = await startDaemon({ environment: shortLease })
     await daemon.setRegion({ deadlines: { heartbeat: 2 }, target_free_agents: 6 })
     await daemon.untilFree(6)
     const before = await daemon.hosts()

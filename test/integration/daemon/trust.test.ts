@@ -3,7 +3,7 @@ import { afterEach, expect, it } from 'vitest'
 
 import { expectNoneDoubledOrOrphaned } from '../../support/crash-proof.ts'
 import type { Daemon } from '../../support/daemon.ts'
-import { startDaemon } from '../../support/daemon.ts'
+import { shortLease, startDaemon } from '../../support/daemon.ts'
 import { eventually } from '../../support/eventually.ts'
 import { describeOnPostgres, freshDatabase } from '../../support/fresh-database.ts'
 import { runs } from '../../support/thoroughness.ts'
@@ -45,7 +45,7 @@ describeOnPostgres('the right to connect', () => {
   it.each(points.slice(0, runs(2, points.length)))(
     'a daemon killed at %s lets the same managers in afterwards',
     async (point) => {
-      await start({ environment: { MUSTER_FAULTS: point }, until: 'alive' })
+      await start({ environment: { ...shortLease, MUSTER_FAULTS: point }, until: 'spawned' })
       expect(await daemon.exit()).toBe('SIGKILL')
       await daemon.start('ready', { MUSTER_FAULTS: '' })
       await daemon.untilFree(4)
