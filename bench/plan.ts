@@ -87,6 +87,8 @@ function aRegionOf(size: number, lack: number): RegionSnapshot {
     hosts: hosts.map(({ agents: _, waitingAgents: __, liveAgents: ___, heardAt: ____, ...host }) => host),
     agents: hosts.flatMap(({ agents }) => agents),
     blocked_offerings: [],
+    rollouts: [],
+    versions: [],
   })
   return mirror.snapshot({ now, waitingUsers: 0, heardAt: () => now })
 }

@@ -71,6 +71,8 @@ export class Claims {
         requestedAt: ticket.requestedAt,
         demandRegionId: ticket.demandRegionId ?? regionId,
         ...offer,
+        rolloutId: null,
+        arm: null,
       })
     } catch (error) {
       if (await this.#sessionIsTaken(ticket, error)) return undefined
@@ -136,7 +138,7 @@ export class Claims {
     if (agentId === null || regionId === null) return
     logger.warn({ region: regionId, hostId, agentId, why }, 'agent given up')
     try {
-      await store.giveUpAgent(id, agentId, leadership.fence() ?? 0)
+      await store.giveUpAgent(id, agentId, leadership.fence() ?? 0, null)
       wake(regionId, { kind: 'assign', outcome: 'given-up' })
     } catch (error) {
       logger.error({ region: regionId, agentId, err: error }, 'an agent could not be given up')

@@ -171,13 +171,10 @@ export class ChangeFollower {
   }
 
   async #applyHints(hints: Hints): Promise<void> {
-    const asked = {
-      regions: [...hints.regions],
-      images: [...hints.images],
-      hosts: [...hints.hosts],
-      agents: [...hints.agents],
-      blocked_offerings: [...hints.blocked_offerings],
-    }
+    const asked = Object.fromEntries(mirroredTables.map((table) => [table, [...hints[table]]])) as Record<
+      keyof Rows,
+      string[]
+    >
     const rows = await this.#options.store.readRows(asked)
     for (const regionId of this.#options.mirror.apply(rows, asked)) {
       const table = mirroredTables.find((name) => asked[name].length > 0)
@@ -228,13 +225,7 @@ export class ChangeFollower {
 }
 
 function noHints(): Hints {
-  return {
-    regions: new Set(),
-    images: new Set(),
-    hosts: new Set(),
-    agents: new Set(),
-    blocked_offerings: new Set(),
-  }
+  return Object.fromEntries(mirroredTables.map((table) => [table, new Set<string>()])) as unknown as Hints
 }
 
 function isEmpty(hints: Hints): boolean {

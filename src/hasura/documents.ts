@@ -32,10 +32,12 @@ export const documents = {
   regions: `query { regions: fleet_regions(order_by: {id: asc}) { ${columns.regions} } }`,
   region: `query ($region: String!) {
     regions: fleet_regions(where: {id: {_eq: $region}}) { ${columns.regions} }
-    images: fleet_images(where: {region_id: {_eq: $region}, status: {_neq: "RETIRED"}}, order_by: {id: asc}) { ${columns.images} }
+    images: fleet_images(where: {region_id: {_eq: $region}, _or: [{status: {_neq: "RETIRED"}}, {hosts: {status: {_neq: "TERMINATED"}}}]}, order_by: {id: asc}) { ${columns.images} }
     hosts: fleet_hosts(where: {region_id: {_eq: $region}, status: {_neq: "TERMINATED"}}, order_by: {id: asc}) { ${columns.hosts} }
     agents: fleet_agents(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.agents} }
     blocked_offerings: fleet_blocked_offerings(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.blocked_offerings} }
+    rollouts: fleet_rollouts(where: {region_id: {_eq: $region}, state: {_nin: ["DONE", "ROLLED_BACK"]}}, order_by: {id: asc}) { ${columns.rollouts} }
+    versions: fleet_versions(order_by: {id: asc}) { ${columns.versions} }
   }`,
   hosts: `query ($not: [String!]!) {
     hosts: fleet_hosts(where: {status: {_nin: $not}}, order_by: [{region_id: asc}, {id: asc}]) { ${columns.hosts} }
@@ -47,6 +49,18 @@ export const documents = {
     decisions: fleet_decisions(where: $where, order_by: [{updated_at: desc}, {turn: desc}, {place: desc}], limit: $limit) {
       ${columns.decisions}
     }
+  }`,
+  rollouts: `query ($where: fleet_rollouts_bool_exp!, $limit: Int!) {
+    rollouts: fleet_rollouts(where: $where, order_by: [{created_at: desc}, {id: asc}], limit: $limit) { ${columns.rollouts} }
+  }`,
+  // Of the hosts, those whose first connection has come, or never will.
+  rolloutHealth: `query ($rollout: String!, $image: String!, $hosts: Int!) {
+    candidate: fleet_assignments_aggregate(where: {rollout_id: {_eq: $rollout}, arm: {_eq: "candidate"}, _or: [{running_at: {_is_null: false}}, {failure: {_is_null: false}}]}) { aggregate { count } }
+    candidateFailed: fleet_assignments_aggregate(where: {rollout_id: {_eq: $rollout}, arm: {_eq: "candidate"}, failure: {_is_null: false}}) { aggregate { count } }
+    control: fleet_assignments_aggregate(where: {rollout_id: {_eq: $rollout}, arm: {_eq: "control"}, _or: [{running_at: {_is_null: false}}, {failure: {_is_null: false}}]}) { aggregate { count } }
+    controlFailed: fleet_assignments_aggregate(where: {rollout_id: {_eq: $rollout}, arm: {_eq: "control"}, failure: {_is_null: false}}) { aggregate { count } }
+    hosts: fleet_hosts(where: {image_id: {_eq: $image}, _or: [{heartbeat_at: {_is_null: false}}, {status: {_in: ["TERMINATING", "TERMINATED"]}, cloud_id: {_is_null: false}}]},
+      order_by: [{created_at: desc}, {id: desc}], limit: $hosts) { heartbeat_at }
   }`,
   openActions: `query {
     actions: fleet_actions(where: {status: {_in: ["QUEUED", "RUNNING"]}}, order_by: {id: asc}) { ${columns.actions} }
@@ -123,6 +137,9 @@ const functionColumns = {
   flush_heartbeats: 'id',
   claim_agent: columns.assignments,
   give_up_agent: 'id',
+  switch_rollouts: columns.rollouts,
+  start_rollouts: columns.images,
+  steer_rollout: columns.rollouts,
   ...trustFunctionColumns,
 } as const
 export type FunctionName = keyof typeof functionColumns

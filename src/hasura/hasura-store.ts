@@ -2,6 +2,7 @@ import type { FleetStore } from '../store/fleet-store.ts'
 import type { HasuraClient } from './client.ts'
 import { createHostWrites } from './host-writes.ts'
 import { createReads } from './region-reads.ts'
+import { createRolloutStore } from './rollout-store.ts'
 import { createSessionWrites } from './session-writes.ts'
 import { createSweepReads } from './sweep-reads.ts'
 import { createTurnWrites } from './turn-writes.ts'
@@ -14,5 +15,6 @@ export function createHasuraStore(client: HasuraClient, now: () => number): Flee
     ...createSweepReads(client),
     ...createSessionWrites(client, now),
     ...createHostWrites(client),
+    ...createRolloutStore(client),
   }
 }

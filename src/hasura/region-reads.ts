@@ -2,12 +2,14 @@
 import { z } from 'zod'
 
 import { mirroredTables } from '../store/fleet-store.ts'
-import type { FleetStore, Rows } from '../store/fleet-store.ts'
+import type { FleetStore } from '../store/fleet-store.ts'
 import type { HasuraClient } from './client.ts'
 import { documents, rowsByKey } from './documents.ts'
 import { MusterError } from '../model/errors.ts'
 import { parse } from './call-function.ts'
-import { agentRow, blockedOfferingRow, decisionRow, hostRow, imageRow, regionRow } from './rows.ts'
+import { blockedOfferingRow, imageRow, regionRow } from './region-rows.ts'
+import { rolloutRow, versionRow } from './rollout-rows.ts'
+import { agentRow, decisionRow, hostRow } from './rows.ts'
 
 type Reads = Pick<
   FleetStore,
@@ -23,7 +25,7 @@ type Reads = Pick<
 >
 
 /** The schema that this version reads and writes; each migration that changes what is read raises it. */
-const schemaVersion = 5
+const schemaVersion = 6
 const howToMigrate =
   'run: hasura migrate apply && hasura metadata apply --project config/hasura (docs/operations.md)'
 
@@ -36,6 +38,8 @@ const rows = {
   hosts: z.array(hostRow).default([]),
   agents: z.array(agentRow).default([]),
   blocked_offerings: z.array(blockedOfferingRow).default([]),
+  rollouts: z.array(rolloutRow).default([]),
+  versions: z.array(versionRow).default([]),
 }
 
 const someRows = z.object(rows)
@@ -85,7 +89,7 @@ export function createReads(client: HasuraClient): Reads {
     },
 
     readRows: async (ids) => {
-      const empty: Rows = { regions: [], images: [], hosts: [], agents: [], blocked_offerings: [] }
+      const empty = someRows.parse({})
       const tables = mirroredTables.filter((table) => ids[table]?.length)
       if (tables.length === 0) return empty
       const variables = Object.fromEntries(tables.map((table) => [table, ids[table]]))

@@ -6,16 +6,13 @@ import { actionStatuses } from '../model/action.ts'
 import type { Agent } from '../model/agent.ts'
 import { agentStatuses } from '../model/agent.ts'
 import type { Assignment } from '../model/assignment.ts'
-import { assignOutcomes } from '../model/assignment.ts'
+import { assignOutcomes, rolloutArms } from '../model/assignment.ts'
 import type { DecisionRecord } from '../model/decision.ts'
 import type { Host } from '../model/host.ts'
 import { hostStatuses } from '../model/host.ts'
 import type { JsonObject, JsonValue } from '../model/json.ts'
-import type { BlockedOffering } from '../model/offering.ts'
 import { lifecycles } from '../model/offering.ts'
 import type { BegunCall } from '../store/fleet-store.ts'
-import type { BlastRadius, Deadlines, Endings, Image, Region } from '../model/region.ts'
-import { defaultBlastRadius, defaultDeadlines } from '../model/region.ts'
 
 // The farthest times that a Date can hold.
 const farthestMs = 8.64e15
@@ -28,146 +25,27 @@ export const time = z.string().transform((text, context) => {
   context.addIssue({ code: 'custom', message: 'is no time' })
   return z.NEVER
 })
-const json = z.record(z.string(), z.unknown())
 
 /** Columns to ask for, beside the parser of each table. */
 export const columns = {
   regions: `id provider enabled algorithm options deadlines blast_radius endings sweep_confirmed_until target_free_agents
     min_hosts max_hosts max_surge_hosts instance_types agents_per_host discovered_agents provider_options max_agents_per_user
-    channel turn launch_failures launch_blocked_until
+    channel rollout turn launch_failures launch_blocked_until
     launch_error_code launch_error revision`,
-  images: 'id region_id image_id version status revision',
+  images: 'id region_id image_id version status created_at revision',
   hosts: `id region_id provider cloud_id launch_id image_id version instance_type zone lifecycle address capacity status status_before
-    status_since protected reason heartbeat_at interruption_at rebalance_advised_at replaces created_at revision`,
+    status_since protected reason heartbeat_at interruption_at rebalance_advised_at replaces notify_sessions created_at revision`,
   agents: 'id host_id region_id app status user_id user_slot session_id port status_since revision',
   assignments: `id user_id idempotency_key region_id image_id host_id agent_id address port session_id outcome
-    requested_at assigned_at ended_at`,
+    requested_at assigned_at ended_at rollout_id arm failure`,
   actions: 'id region_id kind target params status attempts next_attempt_at offering request is_repeat',
   blocked_offerings: 'id region_id instance_type zone lifecycle code reason until revision',
+  rollouts: `id region_id group_id from_image to_image version state state_since paused canary_share options reason counts
+    is_cleared cleared_version wanted_free channel_version switch_wanted rollback_wanted created_at ready_at switched_at
+    ended_at revision`,
+  versions: 'id version revision',
   decisions: 'id region_id turn place causes kind target reason inputs repeats created_at updated_at',
 } as const
-
-const positiveSeconds = z.number().positive().max(31_536_000)
-const deadlines = z.object({
-  launch: positiveSeconds.optional().catch(undefined),
-  connect: positiveSeconds.optional().catch(undefined),
-  heartbeat: positiveSeconds.optional().catch(undefined),
-  allocated: positiveSeconds.optional().catch(undefined),
-  drain: positiveSeconds.optional().catch(undefined),
-  force_drain: z.boolean().optional().catch(undefined),
-})
-
-/** Deadlines are a user's JSON: what is missing or out of bounds has its default, so that upkeep never stops. */
-export function parseDeadlines(input: unknown): Deadlines {
-  const given = deadlines.catch({}).parse(input)
-  return {
-    launch: given.launch ?? defaultDeadlines.launch,
-    connect: given.connect ?? defaultDeadlines.connect,
-    heartbeat: given.heartbeat ?? defaultDeadlines.heartbeat,
-    allocated: given.allocated ?? defaultDeadlines.allocated,
-    drain: given.drain ?? defaultDeadlines.drain,
-    force_drain: given.force_drain ?? defaultDeadlines.force_drain,
-  }
-}
-
-const blastRadius = z.object({
-  percent: z.number().min(0).max(100).optional().catch(undefined),
-  at_least: z.number().int().min(0).max(1_000_000).optional().catch(undefined),
-  window: positiveSeconds.optional().catch(undefined),
-})
-
-/** A user's JSON as well: what is missing or out of bounds has its default. */
-export function parseBlastRadius(input: unknown): BlastRadius {
-  const given = blastRadius.catch({}).parse(input)
-  return {
-    percent: given.percent ?? defaultBlastRadius.percent,
-    at_least: given.at_least ?? defaultBlastRadius.at_least,
-    window: given.window ?? defaultBlastRadius.window,
-  }
-}
-
-/** Written by turns; what else stands there counts for nothing. */
-function parseEndings(input: unknown): Endings {
-  const entries = Object.entries(json.catch({}).parse(input))
-  return Object.fromEntries(
-    entries.filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
-  )
-}
-
-export const regionRow = z
-  .object({
-    id: z.string(),
-    provider: z.string(),
-    enabled: z.boolean(),
-    algorithm: z.string(),
-    options: json,
-    deadlines: z.unknown(),
-    blast_radius: z.unknown(),
-    endings: z.unknown(),
-    sweep_confirmed_until: time.nullable(),
-    target_free_agents: z.number(),
-    min_hosts: z.number(),
-    max_hosts: z.number(),
-    max_surge_hosts: z.number(),
-    instance_types: z.array(z.unknown()),
-    agents_per_host: z.number().nullable(),
-    discovered_agents: z.number().nullable(),
-    provider_options: z.unknown(),
-    max_agents_per_user: z.number(),
-    channel: z.string(),
-    turn: z.number(),
-    launch_failures: z.number(),
-    launch_blocked_until: time.nullable(),
-    launch_error_code: z.string().nullable(),
-    launch_error: z.string().nullable(),
-    revision: z.number(),
-  })
-  .transform((row): Region => ({
-    id: row.id,
-    provider: row.provider,
-    enabled: row.enabled,
-    algorithm: row.algorithm,
-    options: row.options,
-    deadlines: parseDeadlines(row.deadlines),
-    blastRadius: parseBlastRadius(row.blast_radius),
-    endings: parseEndings(row.endings),
-    sweepConfirmedUntil: row.sweep_confirmed_until,
-    targetFreeAgents: row.target_free_agents,
-    minHosts: row.min_hosts,
-    maxHosts: row.max_hosts,
-    maxSurgeHosts: row.max_surge_hosts,
-    instanceTypes: row.instance_types.filter((type) => typeof type === 'string'),
-    agentsPerHost: row.agents_per_host ?? row.discovered_agents ?? 1,
-    agentsPerHostGiven: row.agents_per_host,
-    agentsPerHostDiscovered: row.discovered_agents,
-    providerOptions: row.provider_options,
-    maxAgentsPerUser: row.max_agents_per_user,
-    channel: row.channel,
-    turn: row.turn,
-    launchFailures: row.launch_failures,
-    launchBlockedUntil: row.launch_blocked_until,
-    launchErrorCode: row.launch_error_code,
-    launchError: row.launch_error,
-    revision: row.revision,
-  }))
-
-export const imageRow = z
-  .object({
-    id: z.string(),
-    region_id: z.string(),
-    image_id: z.string(),
-    version: z.string(),
-    status: z.enum(['CANDIDATE', 'ACTIVE', 'RETIRED']),
-    revision: z.number(),
-  })
-  .transform((row): Image => ({
-    id: row.id,
-    regionId: row.region_id,
-    imageId: row.image_id,
-    version: row.version,
-    status: row.status,
-    revision: row.revision,
-  }))
 
 export const hostRow = z
   .object({
@@ -192,6 +70,7 @@ export const hostRow = z
     interruption_at: time.nullable(),
     rebalance_advised_at: time.nullable(),
     replaces: z.string().nullable(),
+    notify_sessions: z.boolean(),
     created_at: time,
     revision: z.number(),
   })
@@ -217,31 +96,8 @@ export const hostRow = z
     interruptionAt: row.interruption_at,
     rebalanceAdvisedAt: row.rebalance_advised_at,
     replaces: row.replaces,
+    notifySessions: row.notify_sessions,
     createdAt: row.created_at,
-    revision: row.revision,
-  }))
-
-export const blockedOfferingRow = z
-  .object({
-    id: z.string(),
-    region_id: z.string(),
-    instance_type: z.string(),
-    zone: z.string(),
-    lifecycle: z.enum(lifecycles),
-    code: z.string(),
-    reason: z.string(),
-    until: time,
-    revision: z.number(),
-  })
-  .transform((row): BlockedOffering => ({
-    id: row.id,
-    regionId: row.region_id,
-    instanceType: row.instance_type,
-    zone: row.zone,
-    lifecycle: row.lifecycle,
-    code: row.code,
-    reason: row.reason,
-    until: row.until,
     revision: row.revision,
   }))
 
@@ -289,6 +145,9 @@ export const assignmentRow = z
     requested_at: time,
     assigned_at: time.nullable(),
     ended_at: time.nullable(),
+    rollout_id: z.string().nullable(),
+    arm: z.enum(rolloutArms).nullable(),
+    failure: z.string().nullable(),
   })
   .transform((row): Assignment => ({
     id: row.id,
@@ -305,6 +164,9 @@ export const assignmentRow = z
     requestedAt: row.requested_at,
     assignedAt: row.assigned_at,
     endedAt: row.ended_at,
+    rolloutId: row.rollout_id,
+    arm: row.arm,
+    failure: row.failure,
   }))
 
 const actionBase = z.object({

@@ -41,14 +41,16 @@ export function createSessionWrites(client: HasuraClient, now: () => number): Se
         demand_region_id: claim.demandRegionId,
         candidates: claim.candidates,
         excluded_hosts: claim.excludedHosts,
+        rollout_id: claim.rolloutId,
+        arm: claim.arm,
       }
       const args = { region_id: regionId, fence, request }
       const [row] = await callFunction(client, 'claim_agent', args, assignmentRow)
       if (row === undefined) throw new MusterError('database-refused', 'claim_agent answered without a row')
       return row
     },
-    giveUpAgent: async (assignmentId, agentId, fence) => {
-      const args = { assignment_id: assignmentId, agent_id: agentId, fence }
+    giveUpAgent: async (assignmentId, agentId, fence, failure) => {
+      const args = { assignment_id: assignmentId, agent_id: agentId, fence, failure }
       await callFunction(client, 'give_up_agent', args, id)
     },
     recordMiss: async (miss) => {

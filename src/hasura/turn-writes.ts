@@ -5,7 +5,8 @@ import type { FleetStore } from '../store/fleet-store.ts'
 import { callFunction, parse, timeText } from './call-function.ts'
 import type { HasuraClient } from './client.ts'
 import { documents } from './documents.ts'
-import { actionRow, begunCallRow, hostRow, regionRow } from './rows.ts'
+import { regionRow } from './region-rows.ts'
+import { actionRow, begunCallRow, hostRow } from './rows.ts'
 
 type TurnWrites = Pick<
   FleetStore,

@@ -9,6 +9,13 @@ export const assignOutcomes = [
 ] as const
 export type AssignOutcome = (typeof assignOutcomes)[number]
 
+/**
+ * How a canary counts a request: the hash chose the new image and that served it; the old one served it; or it was chosen,
+ * and the new image had no free agent. Requests that name a version count in none.
+ */
+export const rolloutArms = ['candidate', 'control', 'fallback'] as const
+export type RolloutArm = (typeof rolloutArms)[number]
+
 /** What a user asks for. */
 export interface AssignRequest {
   readonly userId: string
@@ -37,4 +44,9 @@ export interface Assignment {
   readonly requestedAt: number
   readonly assignedAt: number | null
   readonly endedAt: number | null
+  /** The canary that counts it. */
+  readonly rolloutId: string | null
+  readonly arm: RolloutArm | null
+  /** Why its session did not end well. */
+  readonly failure: string | null
 }

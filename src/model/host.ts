@@ -76,6 +76,8 @@ export interface Host {
   readonly rebalanceAdvisedAt: number | null
   /** The host that it was launched to replace, as its provider advised. */
   readonly replaces: string | null
+  /** Its sessions are told that it drains. */
+  readonly notifySessions: boolean
   readonly createdAt: number
   readonly revision: number
 }

@@ -68,7 +68,10 @@ export interface Region {
   /** What the provider's machines are like; the provider parses it. */
   readonly providerOptions: unknown
   readonly maxAgentsPerUser: number
+  /** Whose version (`fleet.versions`) its roll-outs follow. */
   readonly channel: string
+  /** What its roll-outs are like, unless one says otherwise: a user's JSON, see `RolloutOptions`. */
+  readonly rollout: unknown
   readonly turn: number
   /** Launches that failed since a host last connected. */
   readonly launchFailures: number
@@ -89,5 +92,7 @@ export interface Image {
   readonly imageId: string
   readonly version: string
   readonly status: ImageStatus
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
   readonly revision: number
 }

@@ -70,6 +70,7 @@ function standInFor(hostId: string, { region, activeImage, now }: RegionSnapshot
     interruptionAt: null,
     rebalanceAdvisedAt: null,
     replaces: hostId,
+    notifySessions: false,
     createdAt: now,
     revision: 0,
     agents: [],

@@ -203,6 +203,8 @@ export class SimulatedDaemon {
       requestedAt: snapshot.now,
       demandRegionId: regionId,
       candidates: fullestHostFirst(snapshot),
+      rolloutId: null,
+      arm: null,
       excludedHosts: snapshot.hosts.filter(({ id }) => !this.#connected.has(id)).map(({ id }) => id),
     }
     const { store, life } = this.#options

@@ -200,6 +200,7 @@ export class World {
         providerOptions: {},
         maxAgentsPerUser: 1,
         channel: 'default',
+        rollout: {},
         turn: 0,
         launchFailures: 0,
         launchBlockedUntil: null,
@@ -208,7 +209,7 @@ export class World {
         revision: 1,
       })
       const image = { id: `${regionId}:v1`, regionId, imageId: 'v1', version: 'v1' }
-      insertImage(this.#db, { ...image, status: 'ACTIVE', revision: 1 })
+      insertImage(this.#db, { ...image, status: 'ACTIVE', createdAt: this.#db.now(), revision: 1 })
     })
     this.#db.onChanges((changes) => {
       for (const { table, rowId } of changes) {

@@ -1,6 +1,6 @@
 import type { Action } from '../model/action.ts'
 import type { Agent } from '../model/agent.ts'
-import type { Assignment, AssignOutcome } from '../model/assignment.ts'
+import type { Assignment, AssignOutcome, RolloutArm } from '../model/assignment.ts'
 import type { DecisionRecord } from '../model/decision.ts'
 import type { CloudHost } from '../model/host-handler.ts'
 import type { Host } from '../model/host.ts'
@@ -8,6 +8,7 @@ import type { InterruptionNotice } from '../model/interruption.ts'
 import type { JsonObject } from '../model/json.ts'
 import type { BlockedOffering, Offering } from '../model/offering.ts'
 import type { Image, Region } from '../model/region.ts'
+import type { ChannelVersion, Rollout, RolloutHealth, RolloutOptions, RolloutWish } from '../model/rollout.ts'
 import type { SweepRows } from '../model/sweep.ts'
 import type { TurnPlan } from './turn-plan.ts'
 
@@ -87,8 +88,29 @@ export interface FleetStore {
   /** A person's wish: false when the host was not in a state that can be drained. */
   drainHost(hostId: string, reason: string): Promise<boolean>
 
+  /** Counted from `fleet.assignments` and `fleet.hosts`. */
+  readRolloutHealth(rollout: Pick<Rollout, 'id' | 'toImage'>): Promise<RolloutHealth>
+  /** Switch a group, all or none: the roll-outs that were switched, none when it is not the time. */
+  switchRollouts(groupId: string, fence: number): Promise<readonly Rollout[]>
+  /**
+   * Start roll-outs, bound by `groupId` unless that is null. Gives each region's image: a new CANDIDATE with its roll-out,
+   * which bears its id; the one that is ACTIVE or led to already, if it is the very same; or a new ACTIVE one, in a region
+   * that has none.
+   */
+  startRollouts(
+    starts: readonly RolloutStart[],
+    groupId: string | null,
+    actor: string,
+  ): Promise<readonly Image[]>
+  /** A person's word. Undefined: there is no such roll-out, or it is past that. */
+  steerRollout(rolloutId: string, wish: RolloutWish, actor: string): Promise<Rollout | undefined>
+  /** Newest first, those that are over too. */
+  readRollouts(filter: { readonly region?: string; readonly limit: number }): Promise<readonly Rollout[]>
+  readRollout(rolloutId: string): Promise<Rollout | undefined>
+
   claimAgent(regionId: string, fence: number, request: ClaimRequest): Promise<Assignment>
-  giveUpAgent(assignmentId: string, agentId: string, fence: number): Promise<void>
+  /** `failure`: why the manager did not take the session; null when it was the client that hung up. */
+  giveUpAgent(assignmentId: string, agentId: string, fence: number, failure: string | null): Promise<void>
   /** One row for a request that was not served, so that demand is on record. */
   recordMiss(miss: Miss): Promise<void>
   /** The user's live agents; `sessionId` narrows to one. */
@@ -128,7 +150,15 @@ export interface Lease {
 }
 
 /** The tables that a mirror holds. */
-export const mirroredTables = ['hosts', 'agents', 'regions', 'images', 'blocked_offerings'] as const
+export const mirroredTables = [
+  'hosts',
+  'agents',
+  'regions',
+  'images',
+  'blocked_offerings',
+  'rollouts',
+  'versions',
+] as const
 
 export interface RegionRows {
   readonly region: Region
@@ -136,6 +166,10 @@ export interface RegionRows {
   readonly hosts: readonly Host[]
   readonly agents: readonly Agent[]
   readonly blocked_offerings: readonly BlockedOffering[]
+  /** A region's: those that are not over. */
+  readonly rollouts: readonly Rollout[]
+  /** A region's: of every channel, since its own may change. */
+  readonly versions: readonly ChannelVersion[]
 }
 
 export interface Rows {
@@ -144,8 +178,20 @@ export interface Rows {
   readonly hosts: readonly Host[]
   readonly agents: readonly Agent[]
   readonly blocked_offerings: readonly BlockedOffering[]
+  readonly rollouts: readonly Rollout[]
+  readonly versions: readonly ChannelVersion[]
 }
 export type RowIds = { readonly [Table in keyof Rows]?: readonly string[] }
+
+/** A roll-out that is to begin. */
+export interface RolloutStart {
+  readonly regionId: string
+  /** The provider's own name of the image. */
+  readonly imageId: string
+  readonly version: string
+  /** What it is to be like, beside its region's own word; `canary_share` is 0 to 1. */
+  readonly options: Partial<RolloutOptions> & { readonly canary_share?: number }
+}
 
 export interface LaunchOutcome {
   readonly cloudIds: readonly string[]
@@ -199,6 +245,9 @@ export interface ClaimRequest {
   readonly candidates: readonly string[]
   /** Hosts without a live stream: nobody could start the session. */
   readonly excludedHosts: readonly string[]
+  /** The canary that counts the request, and how; null: none does. */
+  readonly rolloutId: string | null
+  readonly arm: RolloutArm | null
 }
 
 export interface Miss {
@@ -229,4 +278,6 @@ export interface AgentReport {
   readonly port?: number
   readonly app?: string
   readonly gone?: boolean
+  /** Why its session did not end well. */
+  readonly failure?: string
 }

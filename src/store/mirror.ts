@@ -14,6 +14,8 @@ export interface MirrorInputs {
   /** Milliseconds since the epoch, of the host's last heartbeat as its stream's end knows it. */
   readonly lastHeard: (hostId: string) => number | undefined
   readonly waitingUsers: (regionId: string) => number
+  /** Of these, who wait for another image than the ACTIVE one, by `images.id`. */
+  readonly waitingUsersOf?: (regionId: string) => Readonly<Record<string, number>>
 }
 
 export class Mirror implements FleetView {
@@ -53,6 +55,7 @@ export class Mirror implements FleetView {
       now: this.#inputs.clock.now(),
       listeningSince: this.#silenceCountsFrom,
       waitingUsers: this.#inputs.waitingUsers(regionId),
+      waitingUsersOf: this.#inputs.waitingUsersOf?.(regionId) ?? {},
       heardAt: this.#heardAt,
     })
   }
@@ -89,7 +92,13 @@ export class Mirror implements FleetView {
     for (const block of rows.blocked_offerings ?? []) {
       note(block.regionId, this.#regions.get(block.regionId)?.applyBlock(block))
     }
+    for (const rollout of rows.rollouts ?? []) {
+      note(rollout.regionId, this.#regions.get(rollout.regionId)?.applyRollout(rollout))
+    }
     for (const [regionId, mirror] of this.#regions) {
+      for (const version of rows.versions ?? []) note(regionId, mirror.applyVersion(version))
+      for (const id of missing(asked.versions, rows.versions)) note(regionId, mirror.removeVersion(id))
+      for (const id of missing(asked.rollouts, rows.rollouts)) note(regionId, mirror.removeRollout(id))
       for (const id of missing(asked.images, rows.images)) note(regionId, mirror.removeImage(id))
       for (const id of missing(asked.blocked_offerings, rows.blocked_offerings)) {
         note(regionId, mirror.removeBlock(id))

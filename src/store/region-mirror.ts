@@ -1,7 +1,8 @@
 /**
  * The rows of one region in memory. A row is applied only if its revision is higher than what is held; a deletion
  * leaves a tombstone until the next rebuild, so that a late answer cannot bring the row back; a rebuild merges by
- * revision and removes only rows that were held before it began. TERMINATED hosts and RETIRED images are not held.
+ * revision and removes only rows that were held before it began. TERMINATED hosts and roll-outs that are over are not held;
+ * RETIRED images are until a rebuild finds that none of their hosts stands.
  *
  * Snapshots share what did not change: a host's view is made anew only when the host or one of its agents was.
  */
@@ -10,6 +11,8 @@ import { isLive } from '../model/agent.ts'
 import type { Host } from '../model/host.ts'
 import type { BlockedOffering } from '../model/offering.ts'
 import type { Image, Region } from '../model/region.ts'
+import type { ChannelVersion, Rollout } from '../model/rollout.ts'
+import { isOver } from '../model/rollout.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 import type { RegionRows } from './fleet-store.ts'
 import { HeldRows } from './held-rows.ts'
@@ -19,6 +22,8 @@ export interface SnapshotInputs {
   /** 0 unless told: always. */
   readonly listeningSince?: number
   readonly waitingUsers: number
+  /** None unless told. */
+  readonly waitingUsersOf?: Readonly<Record<string, number>>
   /** Milliseconds since the epoch; the later of last heartbeat, daemon start and database return. */
   readonly heardAt: (host: Host) => number
 }
@@ -32,6 +37,8 @@ export class RegionMirror {
   readonly #hosts = new HeldRows<Host>()
   readonly #agents = new HeldRows<Agent>()
   readonly #blocks = new HeldRows<BlockedOffering>()
+  readonly #rollouts = new HeldRows<Rollout>()
+  readonly #versions = new HeldRows<ChannelVersion>()
   readonly #agentIdsByHost = new Map<string, Set<string>>()
   readonly #views = new Map<string, HostView>()
   #ordered: readonly HostView[] = []
@@ -53,7 +60,7 @@ export class RegionMirror {
   }
 
   applyImage(image: Image): boolean {
-    return this.#images.apply(image, image.status === 'RETIRED')
+    return this.#images.apply(image, false)
   }
 
   applyHost(host: Host): boolean {
@@ -73,6 +80,23 @@ export class RegionMirror {
 
   applyBlock(block: BlockedOffering): boolean {
     return this.#blocks.apply(block, false)
+  }
+
+  applyRollout(rollout: Rollout): boolean {
+    return this.#rollouts.apply(rollout, isOver(rollout))
+  }
+
+  removeRollout(id: string): boolean {
+    return this.#rollouts.remove(id) !== undefined
+  }
+
+  /** Gives whether it is news to this region: another channel's is none. */
+  applyVersion(version: ChannelVersion): boolean {
+    return this.#versions.apply(version, false) && version.id === this.#region.channel
+  }
+
+  removeVersion(id: string): boolean {
+    return this.#versions.remove(id) !== undefined && id === this.#region.channel
   }
 
   removeBlock(id: string): boolean {
@@ -100,7 +124,7 @@ export class RegionMirror {
   }
 
   get #tables() {
-    return [this.#images, this.#hosts, this.#agents, this.#blocks]
+    return [this.#images, this.#hosts, this.#agents, this.#blocks, this.#rollouts, this.#versions]
   }
 
   /** Call before reading the rows that `endRebuild` will be given. */
@@ -120,12 +144,18 @@ export class RegionMirror {
     for (const id of this.#blocks.endRebuild(new Set(rows.blocked_offerings.map((row) => row.id)))) {
       this.removeBlock(id)
     }
+    for (const rollout of rows.rollouts) this.applyRollout(rollout)
+    for (const id of this.#rollouts.endRebuild(new Set(rows.rollouts.map((row) => row.id))))
+      this.removeRollout(id)
+    for (const version of rows.versions) this.applyVersion(version)
+    for (const id of this.#versions.endRebuild(new Set(rows.versions.map((row) => row.id))))
+      this.removeVersion(id)
     for (const held of this.#tables) held.forgetTombstones()
   }
 
   snapshot(inputs: SnapshotInputs): RegionSnapshot {
     const region = this.#region
-    const images = [...this.#images.values()]
+    const images = inOrder(this.#images)
     return {
       now: inputs.now,
       listeningSince: inputs.listeningSince ?? 0,
@@ -133,8 +163,12 @@ export class RegionMirror {
       images,
       activeImage: images.find((image) => image.status === 'ACTIVE'),
       hosts: this.#orderedViews(inputs),
-      blockedOfferings: [...this.#blocks.values()].toSorted((one, other) => (one.id < other.id ? -1 : 1)),
+      blockedOfferings: inOrder(this.#blocks),
       waitingUsers: inputs.waitingUsers,
+      waitingUsersOf: inputs.waitingUsersOf ?? {},
+      rollouts: inOrder(this.#rollouts),
+      rolloutHealth: undefined,
+      channelVersion: this.#versions.get(region.channel)?.version,
       launchBlockedUntil:
         region.launchBlockedUntil !== null && region.launchBlockedUntil > inputs.now
           ? region.launchBlockedUntil
@@ -209,6 +243,12 @@ export class RegionMirror {
     this.#views.delete(id)
     this.#outdated.add(id)
   }
+}
+
+function inOrder<T extends { readonly id: string; readonly revision: number }>(
+  held: HeldRows<T>,
+): readonly T[] {
+  return [...held.values()].sort((one, other) => (one.id < other.id ? -1 : 1))
 }
 
 /** Where the id is in the list, or belongs. */

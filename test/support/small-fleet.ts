@@ -205,6 +205,9 @@ export class SmallFleet {
       requestedAt: request.requestedAt,
       assignedAt: null,
       endedAt: null,
+      rolloutId: null,
+      arm: null,
+      failure: null,
     }
     if (fence !== this.fence) return { ...answer, outcome: 'not-active' }
     const region = this.regions.get(regionId)?.region

@@ -1,4 +1,5 @@
-import { agentRow, hostRow, imageRow, regionRow } from '../../src/hasura/rows.ts'
+import { imageRow, regionRow } from '../../src/hasura/region-rows.ts'
+import { agentRow, hostRow } from '../../src/hasura/rows.ts'
 import { MusterError } from '../../src/model/errors.ts'
 import type { FleetStore } from '../../src/store/fleet-store.ts'
 import type { FleetDatabase } from './fleet-database.ts'
@@ -58,6 +59,8 @@ export class SqlStore implements LinkStore {
       hosts: await this.#hosts(`from fleet.hosts ${of} and r.status <> 'TERMINATED'`, [regionId]),
       agents: (await this.#rows(`from fleet.agents ${of}`, [regionId])).map((row) => agentRow.parse(row)),
       blocked_offerings: [],
+      rollouts: [],
+      versions: [],
     }
   }
 

@@ -251,6 +251,8 @@ const users = [
           requestedAt: 1_700_000_000_000 + from,
           demandRegionId: regionId,
           candidates,
+          rolloutId: null,
+          arm: null,
           excludedHosts: luck % 4 === 0 ? ids(free.map((agent) => ({ id: agent.hostId }))) : [],
         }
         const fence = fenceOf(db, luck)
@@ -297,7 +299,7 @@ const users = [
             agents.map((row) => row.agentId!),
             which,
           )
-      return side.store.giveUpAgent(assignmentId, agentId, 1)
+      return side.store.giveUpAgent(assignmentId, agentId, 1, isWrong ? null : 'not taken')
     }
   }),
   operation('recordMiss', [fc.nat(2), fc.nat(2)], (_, user, key) => {

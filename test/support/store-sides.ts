@@ -1,17 +1,8 @@
 /** The store in memory and the real one, side by side: the same calls, the same hand-written rows, the same dump. */
 import { createHasuraClient } from '../../src/hasura/client.ts'
 import { createHasuraStore } from '../../src/hasura/hasura-store.ts'
-import {
-  actionRow,
-  agentRow,
-  assignmentRow,
-  blockedOfferingRow,
-  columns,
-  decisionRow,
-  hostRow,
-  imageRow,
-  regionRow,
-} from '../../src/hasura/rows.ts'
+import { blockedOfferingRow, imageRow, regionRow } from '../../src/hasura/region-rows.ts'
+import { actionRow, agentRow, assignmentRow, columns, decisionRow, hostRow } from '../../src/hasura/rows.ts'
 import { createHasuraTrustStore } from '../../src/hasura/trust-store.ts'
 import type { Host } from '../../src/model/host.ts'
 import type { ImageStatus, Region } from '../../src/model/region.ts'

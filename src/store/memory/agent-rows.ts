@@ -9,7 +9,10 @@ export function agentsOf(db: MemoryDatabase, hostId: string): readonly AgentRow[
 }
 
 /** Only while its host takes agents. @throws MusterError `database-refused` */
-export function insertAgent(db: MemoryDatabase, given: Omit<AgentRow, 'statusSince' | 'revision'>): void {
+export function insertAgent(
+  db: MemoryDatabase,
+  given: Omit<AgentRow, 'statusSince' | 'failure' | 'revision'>,
+): void {
   const host = db.hosts.get(given.hostId)
   if (host?.status !== 'PRE_CONNECTION' && host?.status !== 'ACTIVE') {
     throw refusal(
@@ -19,7 +22,7 @@ export function insertAgent(db: MemoryDatabase, given: Omit<AgentRow, 'statusSin
   if (host.regionId !== given.regionId)
     throw refusal(`agent ${given.id}: host ${host.id} is in another region`)
   if (db.agents.get(given.id) !== undefined) throw refusal('agents_pkey')
-  const agent = { ...given, statusSince: db.now(), revision: 1 }
+  const agent = { ...given, statusSince: db.now(), failure: null, revision: 1 }
   check(db, agent, undefined)
   db.agents.put(agent)
   db.noteChange('agents', agent.id, agent.regionId)
@@ -35,7 +38,7 @@ export function updateAgent(db: MemoryDatabase, was: AgentRow, changes: Partial<
   const row = { ...was, ...changes, statusSince, revision: was.revision + 1 }
   check(db, row, was)
   db.agents.put(row)
-  if (status === 'DYING' && was.status !== 'DYING') noteSessionEnd(db, was)
+  if (status === 'DYING' && was.status !== 'DYING') noteSessionEnd(db, was, row.failure)
   else if (status === 'RUNNING' && was.status !== 'RUNNING') noteSessionStart(db, was)
   db.noteChange('agents', row.id, row.regionId)
   return row
@@ -43,7 +46,7 @@ export function updateAgent(db: MemoryDatabase, was: AgentRow, changes: Partial<
 
 export function deleteAgent(db: MemoryDatabase, agent: AgentRow): void {
   db.agents.delete(agent.id)
-  noteSessionEnd(db, agent)
+  noteSessionEnd(db, agent, agent.failure ?? (isLostWithHost(db, agent) ? 'host-lost' : null))
   db.noteChange('agents', agent.id, agent.regionId)
 }
 
@@ -53,10 +56,17 @@ function noteSessionStart(db: MemoryDatabase, agent: AgentRow): void {
   }
 }
 
-function noteSessionEnd(db: MemoryDatabase, agent: AgentRow): void {
+function noteSessionEnd(db: MemoryDatabase, agent: AgentRow, failure: string | null): void {
   for (const row of assignmentsOf(db, agent)) {
-    if (row.endedAt === null) db.assignments.put({ ...row, endedAt: db.now() })
+    if (row.endedAt !== null && (row.failure !== null || failure === null)) continue
+    db.assignments.put({ ...row, endedAt: row.endedAt ?? db.now(), failure: row.failure ?? failure })
   }
+}
+
+/** And not because its provider took the machine. */
+function isLostWithHost(db: MemoryDatabase, agent: AgentRow): boolean {
+  const host = db.hosts.get(agent.hostId)
+  return isLive(agent) && host?.status === 'TERMINATED' && host.interruptionAt === null
 }
 
 function assignmentsOf(db: MemoryDatabase, agent: AgentRow): readonly AssignmentRow[] {

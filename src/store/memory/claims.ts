@@ -15,7 +15,7 @@ type SessionWrites = Pick<
 export function createSessionWrites(db: MemoryDatabase): SessionWrites {
   return {
     claimAgent: (regionId, fence, request) => db.transact(() => claimAgent(db, regionId, fence, request)),
-    giveUpAgent: (assignmentId, agentId) =>
+    giveUpAgent: (assignmentId, agentId, _, failure) =>
       db.transact(() => {
         const assignment = db.assignments.get(assignmentId)
         const agent = db.agents.get(agentId)
@@ -26,7 +26,12 @@ export function createSessionWrites(db: MemoryDatabase): SessionWrites {
         }
         const row = db.assignments.get(assignmentId)
         if (row?.outcome !== 'assigned') return
-        db.assignments.put({ ...row, outcome: 'given-up', endedAt: row.endedAt ?? db.now() })
+        db.assignments.put({
+          ...row,
+          outcome: 'given-up',
+          endedAt: row.endedAt ?? db.now(),
+          failure: row.failure ?? failure,
+        })
       }),
     recordMiss: (miss) => db.transact(() => recordMiss(db, miss)),
     readSessions: (userId) =>
@@ -66,6 +71,9 @@ function claimAgent(db: MemoryDatabase, regionId: string, fence: number, request
     version: request.version,
     imageId: request.imageId,
     requestedAt: request.requestedAt,
+    ...(known?.arm === 'candidate' && known.failure !== null
+      ? {}
+      : { rolloutId: request.rolloutId, arm: request.arm, failure: null }),
   }
   if (!db.leaseIsHeld(fence)) return { ...answer, outcome: 'not-active' }
   const region = db.regions.get(regionId)
@@ -149,5 +157,8 @@ function noAssignment(db: MemoryDatabase): AssignmentRow {
     assignedAt: null,
     runningAt: null,
     endedAt: null,
+    rolloutId: null,
+    arm: null,
+    failure: null,
   }
 }

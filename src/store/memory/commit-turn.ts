@@ -1,6 +1,7 @@
 /** `fleet.commit_turn`, step by step: the migration `functions` says why each is as it is. */
 import { isLive } from '../../model/agent.ts'
 import type { Region } from '../../model/region.ts'
+import { isOver } from '../../model/rollout.ts'
 import type { TurnPlan } from '../turn-plan.ts'
 import { agentsOf, updateAgent } from './agent-rows.ts'
 import { blockLaunches } from './holds.ts'
@@ -8,6 +9,7 @@ import { insertHost, updateHost } from './host-rows.ts'
 import type { MemoryDatabase } from './memory-database.ts'
 import { notCalled } from './actions.ts'
 import { updateRegion } from './region-rows.ts'
+import { stepRollouts } from './rollouts.ts'
 import type { DecisionRow } from './rows.ts'
 
 export interface TurnArguments {
@@ -32,11 +34,12 @@ export function commitTurn(
   }
   if (plan.hosts.length > 0 && !hasRoom(db, region, plan)) return undefined
 
-  const busyPlaces = new Set<number>()
+  const busyPlaces = new Set(stepRollouts(db, regionId, plan.rollouts ?? [], plan.opened ?? []))
   for (const update of plan.host_updates) if (!moveHost(db, regionId, update)) busyPlaces.add(update.place)
-  for (const { id, place, from, to } of plan.agent_updates) {
+  for (const { id, place, from, to, failure } of plan.agent_updates) {
     const agent = db.agents.get(id)
-    if (agent?.regionId === regionId && from.includes(agent.status)) updateAgent(db, agent, { status: to })
+    if (agent?.regionId === regionId && from.includes(agent.status))
+      updateAgent(db, agent, { status: to, failure: agent.failure ?? failure ?? null })
     else busyPlaces.add(place)
   }
   const idOf = (place: number): string => `${regionId}:${turn}.${place}`
@@ -56,7 +59,9 @@ function repeatedWords(
   regionId: string,
   plan: TurnPlan,
 ): readonly DecisionRow[] | undefined {
-  const deeds = plan.actions.length + plan.hosts.length + plan.host_updates.length + plan.agent_updates.length
+  const steps = (plan.rollouts?.length ?? 0) + (plan.opened?.length ?? 0)
+  const deeds =
+    plan.actions.length + plan.hosts.length + plan.host_updates.length + plan.agent_updates.length + steps
   if (deeds > 0 || plan.launch_failed !== undefined) return undefined
   const found: DecisionRow[] = []
   for (const { kind, target, reason } of plan.decisions) {
@@ -74,6 +79,10 @@ function repeatedWords(
 
 function hasRoom(db: MemoryDatabase, region: Region, plan: TurnPlan): boolean {
   const standing = db.hosts.where((host) => host.regionId === region.id && host.status !== 'TERMINATED')
+  if (db.rollouts.values().some((rollout) => rollout.regionId === region.id && !isOver(rollout))) {
+    const most = region.maxHosts + Math.min(plan.surge ?? 0, region.maxSurgeHosts)
+    return region.enabled && standing.length + plan.hosts.length <= most
+  }
   // As `fleet.leaving_hosts`: what its provider takes, once it is interrupted or has its replacement.
   const replaced = new Set([...standing, ...plan.hosts].map((host) => host.replaces ?? null))
   const leaving = standing.filter(
@@ -89,7 +98,8 @@ function moveHost(db: MemoryDatabase, regionId: string, update: TurnPlan['host_u
   const host = db.hosts.get(update.id)
   if (host?.regionId !== regionId || !update.from.includes(host.status) || host.status === update.to)
     return false
-  updateHost(db, host, { status: update.to, reason: update.reason })
+  const notifySessions = host.notifySessions || update.notify === true
+  updateHost(db, host, { status: update.to, reason: update.reason, notifySessions })
   return true
 }
 
@@ -148,6 +158,7 @@ function launchRow(
     interruptionAt: null,
     rebalanceAdvisedAt: null,
     replaces: host.replaces ?? null,
+    notifySessions: false,
   })
 }
 

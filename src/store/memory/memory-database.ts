@@ -18,7 +18,9 @@ import type {
   LeaseRow,
   LogRow,
   RegionRow,
+  RolloutRow,
   TokenRow,
+  VersionRow,
 } from './rows.ts'
 import { Journal, Table } from './table.ts'
 
@@ -39,6 +41,8 @@ export class MemoryDatabase {
   readonly actions = new Table<ActionRow>(this.#journal)
   readonly actionLogs = new Table<LogRow>(this.#journal)
   readonly blockedOfferings = new Table<BlockRow>(this.#journal)
+  readonly rollouts = new Table<RolloutRow>(this.#journal)
+  readonly versions = new Table<VersionRow>(this.#journal)
   readonly tokens = new Table<TokenRow>(this.#journal)
   readonly backends = new Table<BackendRow>(this.#journal)
   #lease: LeaseRow | undefined

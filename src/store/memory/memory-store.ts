@@ -9,6 +9,7 @@ import { releaseLease, takeLease } from './leases.ts'
 import type { MemoryDatabase } from './memory-database.ts'
 import { createReads } from './reads.ts'
 import { createHostWrites } from './reports.ts'
+import { createRolloutStore } from './rollouts.ts'
 import { createSweepStore } from './sweep.ts'
 
 const hourMs = 3_600_000
@@ -21,6 +22,7 @@ export function createMemoryStore(db: MemoryDatabase): FleetStore {
     ...createCallWrites(db),
     ...createSessionWrites(db),
     ...createHostWrites(db),
+    ...createRolloutStore(db),
     ...createSweepStore(db),
     takeLease: (holder, seconds) => db.transact(() => takeLease(db, holder, seconds)),
     releaseLease: (holder, fence) => db.transact(() => releaseLease(db, holder, fence)),

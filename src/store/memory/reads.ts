@@ -1,4 +1,6 @@
 /** What the mirror is filled from, and what people look at. Every answer is of one moment. */
+import type { Image } from '../../model/region.ts'
+import { isOver } from '../../model/rollout.ts'
 import type { FleetStore, Rows } from '../fleet-store.ts'
 import { agentsOf } from './agent-rows.ts'
 import type { MemoryDatabase } from './memory-database.ts'
@@ -30,10 +32,12 @@ export function createReads(db: MemoryDatabase): Reads {
         if (region === undefined) return undefined
         return {
           region,
-          images: db.images.where((image) => image.regionId === id && image.status !== 'RETIRED'),
+          images: db.images.where((image) => image.regionId === id && isOfUse(db, image)),
           hosts: db.hosts.where((host) => host.regionId === id && host.status !== 'TERMINATED'),
           agents: db.agents.where((agent) => agent.regionId === id),
           blocked_offerings: db.blockedOfferings.where((block) => block.regionId === id),
+          rollouts: db.rollouts.where((rollout) => rollout.regionId === id && !isOver(rollout)),
+          versions: db.versions.where(all),
         }
       }),
     readRows: (ids) =>
@@ -43,6 +47,8 @@ export function createReads(db: MemoryDatabase): Reads {
         hosts: rowsOf(db.hosts, ids.hosts),
         agents: rowsOf(db.agents, ids.agents),
         blocked_offerings: rowsOf(db.blockedOfferings, ids.blocked_offerings),
+        rollouts: rowsOf(db.rollouts, ids.rollouts),
+        versions: rowsOf(db.versions, ids.versions),
       })),
     readHosts: ({ includeTerminated }) =>
       db.transact(() =>
@@ -66,6 +72,12 @@ export function createReads(db: MemoryDatabase): Reads {
       ),
     readRegions: () => db.transact(() => db.regions.where(all)),
   }
+}
+
+/** A RETIRED image is one as long as a host of it stands. */
+function isOfUse(db: MemoryDatabase, { id, status }: Image): boolean {
+  if (status !== 'RETIRED') return true
+  return db.hosts.values().some((host) => host.imageId === id && host.status !== 'TERMINATED')
 }
 
 function rowsOf<Row extends { readonly id: string }>(

@@ -1,6 +1,7 @@
 import type { MemoryDatabase } from './memory-database.ts'
 import { differs, existing } from './memory-database.ts'
 import { refusal } from './refusal.ts'
+import { isLeading } from '../../model/rollout.ts'
 import type { ImageRow, RegionRow } from './rows.ts'
 
 /** @throws MusterError `database-refused` */
@@ -37,12 +38,27 @@ export function insertImage(db: MemoryDatabase, image: ImageRow): void {
   db.noteChange('images', image.id, image.regionId)
 }
 
-/** CANDIDATE → ACTIVE → RETIRED, or straight to RETIRED. @throws MusterError `database-refused` */
+/**
+ * By hand: CANDIDATE → ACTIVE → RETIRED, or straight to RETIRED; never of what a roll-out leads from or to.
+ * @throws MusterError `database-refused`
+ */
 export function setImageStatus(db: MemoryDatabase, id: string, status: ImageRow['status']): void {
   const was = existing(db.images, id)
   const isLegal = was.status === 'CANDIDATE' || (was.status === 'ACTIVE' && status === 'RETIRED')
-  if (status !== was.status && !isLegal)
-    throw refusal(`image ${id} may not go from ${was.status} to ${status}`)
+  if (status !== was.status) {
+    if (!isLegal || (was.status === 'CANDIDATE' && status === 'CANDIDATE'))
+      throw refusal(`image ${id} may not go from ${was.status} to ${status}`)
+    const rollout = db.rollouts
+      .values()
+      .find((row) => isLeading(row) && (row.fromImage === id || row.toImage === id))
+    if (rollout !== undefined) throw refusal(`image ${id} is part of roll-out ${rollout.id}`)
+  }
+  followRollout(db, id, status)
+}
+
+/** What a roll-out's step does to its images. */
+export function followRollout(db: MemoryDatabase, id: string, status: ImageRow['status']): void {
+  const was = existing(db.images, id)
   const row = { ...was, status, revision: was.revision + 1 }
   checkOneActive(db, row)
   db.images.put(row)

@@ -8,10 +8,17 @@ import type { Host } from '../../model/host.ts'
 import type { JsonObject } from '../../model/json.ts'
 import type { BlockedOffering, Offering } from '../../model/offering.ts'
 import type { Image, Region } from '../../model/region.ts'
+import type { ChannelVersion, Rollout } from '../../model/rollout.ts'
 
 export type RegionRow = Region
 export type ImageRow = Image
-export type AgentRow = Agent
+export interface AgentRow extends Agent {
+  readonly failure: string | null
+}
+export type VersionRow = ChannelVersion
+export interface RolloutRow extends Rollout {
+  readonly pausedAt: number | null
+}
 export type BlockRow = BlockedOffering
 export type DecisionRow = DecisionRecord
 

@@ -37,6 +37,8 @@ const rowsOf = (keep: (row: { id: string; regionId?: string }) => boolean): Rows
     hosts: rows.filter((row) => 'cloudId' in row),
     agents: rows.filter((row) => 'hostId' in row),
     blocked_offerings: [],
+    rollouts: [],
+    versions: [],
   }
 }
 const put = (row: Region | Image | Host) => database.set(row.id, row)

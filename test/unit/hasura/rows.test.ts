@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
-import { actionRow, hostRow, parseBlastRadius, parseDeadlines, regionRow } from '../../../src/hasura/rows.ts'
+import { parseBlastRadius, parseDeadlines, regionRow } from '../../../src/hasura/region-rows.ts'
+import { actionRow, hostRow } from '../../../src/hasura/rows.ts'
 import { defaultBlastRadius, defaultDeadlines } from '../../../src/model/region.ts'
 
 const host = {
@@ -25,6 +26,7 @@ const host = {
   interruption_at: null,
   rebalance_advised_at: null,
   replaces: null,
+  notify_sessions: false,
   created_at: '2026-11-20T12:00:00+00:00',
   revision: 1,
 }
@@ -48,6 +50,7 @@ const region = {
   provider_options: {},
   max_agents_per_user: 1,
   channel: 'default',
+  rollout: {},
   turn: 0,
   launch_failures: 0,
   launch_blocked_until: null,

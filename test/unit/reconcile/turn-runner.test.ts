@@ -22,9 +22,25 @@ function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
       commitTurn: (_regionId, turn) => commit(turn),
       readRegion: async () => {
         seen.reads += 1
-        return { region: aRegion(), images: [anImage()], hosts: [], agents: [], blocked_offerings: [] }
+        return {
+          region: aRegion(),
+          images: [anImage()],
+          hosts: [],
+          agents: [],
+          blocked_offerings: [],
+          rollouts: [],
+          versions: [],
+        }
       },
-      readRows: async () => ({ regions: [], images: [], hosts: [], agents: [], blocked_offerings: [] }),
+      readRows: async () => ({
+        regions: [],
+        images: [],
+        hosts: [],
+        agents: [],
+        blocked_offerings: [],
+        rollouts: [],
+        versions: [],
+      }),
     },
     mirror,
     clock,

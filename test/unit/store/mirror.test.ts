@@ -21,6 +21,8 @@ const rowsOf = (...hostIds: readonly string[]): RegionRows => ({
   hosts: hostIds.map((id) => aHost({ id })),
   agents: [],
   blocked_offerings: [],
+  rollouts: [],
+  versions: [],
 })
 
 /** A read of what `database` holds when it is asked; its answer arrives when the test says so. */

@@ -33,6 +33,8 @@ describe('RegionMirror', () => {
       hosts: [aHost({ id: 'h1', revision: 3 })],
       agents: [],
       blocked_offerings: [],
+      rollouts: [],
+      versions: [],
     })
     expect(mirror.snapshot(inputs).hosts).toHaveLength(0)
     mirror.beginRebuild()
@@ -42,6 +44,8 @@ describe('RegionMirror', () => {
       hosts: [aHost({ id: 'h1', revision: 3 })],
       agents: [],
       blocked_offerings: [],
+      rollouts: [],
+      versions: [],
     })
     expect(mirror.snapshot(inputs).hosts).toHaveLength(1)
   })
@@ -52,7 +56,7 @@ describe('RegionMirror', () => {
     mirror.applyHost(aHost({ id: 'h1', revision: 2, status: 'TERMINATED' }))
     mirror.applyImage(anImage({ id: 'i1', revision: 1 }))
     mirror.applyImage(anImage({ id: 'i1', revision: 2, status: 'RETIRED' }))
-    expect(mirror.snapshot(inputs)).toMatchObject({ hosts: [], images: [], activeImage: undefined })
+    expect(mirror.snapshot(inputs)).toMatchObject({ hosts: [], activeImage: undefined, activeImage: undefined })
   })
 
   it('removes at a rebuild what it held before, but not what arrived meanwhile', () => {
@@ -60,7 +64,15 @@ describe('RegionMirror', () => {
     mirror.applyHost(aHost({ id: 'old' }))
     mirror.beginRebuild()
     mirror.applyHost(aHost({ id: 'new' }))
-    mirror.endRebuild({ region: aRegion(), images: [], hosts: [], agents: [], blocked_offerings: [] })
+    mirror.endRebuild({
+      region: aRegion(),
+      images: [],
+      hosts: [],
+      agents: [],
+      blocked_offerings: [],
+      rollouts: [],
+      versions: [],
+    })
     expect(mirror.snapshot(inputs).hosts.map((host) => host.id)).toEqual(['new'])
   })
 
@@ -158,6 +170,14 @@ it('holds blocked offerings like any row, in order, and hands them to the snapsh
   expect(mirror.snapshot(inputs).blockedOfferings).toEqual([block('a', 1), block('b', 2)])
   mirror.removeBlock('a')
   mirror.beginRebuild()
-  mirror.endRebuild({ region: aRegion(), images: [], hosts: [], agents: [], blocked_offerings: [] })
+  mirror.endRebuild({
+    region: aRegion(),
+    images: [],
+    hosts: [],
+    agents: [],
+    blocked_offerings: [],
+    rollouts: [],
+    versions: [],
+  })
   expect(mirror.snapshot(inputs).blockedOfferings).toEqual([])
 })
