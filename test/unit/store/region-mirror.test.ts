@@ -56,7 +56,7 @@ describe('RegionMirror', () => {
     mirror.applyHost(aHost({ id: 'h1', revision: 2, status: 'TERMINATED' }))
     mirror.applyImage(anImage({ id: 'i1', revision: 1 }))
     mirror.applyImage(anImage({ id: 'i1', revision: 2, status: 'RETIRED' }))
-    expect(mirror.snapshot(inputs)).toMatchObject({ hosts: [], activeImage: undefined, activeImage: undefined })
+    expect(mirror.snapshot(inputs)).toMatchObject({ hosts: [], activeImage: undefined })
   })
 
   it('removes at a rebuild what it held before, but not what arrived meanwhile', () => {
