@@ -53,6 +53,9 @@ export const documents = {
   rollouts: `query ($where: fleet_rollouts_bool_exp!, $limit: Int!) {
     rollouts: fleet_rollouts(where: $where, order_by: [{created_at: desc}, {id: asc}], limit: $limit) { ${columns.rollouts} }
   }`,
+  imagesOfRegion: `query ($region: String!) {
+    images: fleet_images(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.images} }
+  }`,
   // Of the hosts, those whose first connection has come, or never will.
   rolloutHealth: `query ($rollout: String!, $image: String!, $hosts: Int!) {
     candidate: fleet_assignments_aggregate(where: {rollout_id: {_eq: $rollout}, arm: {_eq: "candidate"}, _or: [{running_at: {_is_null: false}}, {failure: {_is_null: false}}]}) { aggregate { count } }

@@ -10,13 +10,20 @@ import { rolloutRow } from './rollout-rows.ts'
 
 type Rollouts = Pick<
   FleetStore,
-  'readRolloutHealth' | 'switchRollouts' | 'startRollouts' | 'steerRollout' | 'readRollouts' | 'readRollout'
+  | 'readRolloutHealth'
+  | 'switchRollouts'
+  | 'startRollouts'
+  | 'steerRollout'
+  | 'readRollouts'
+  | 'readRollout'
+  | 'readImages'
 >
 
 /** That so many hosts in a row never connected is bad; more need not be counted. */
 const mostHostsCounted = 10
 
 const someRollouts = z.object({ rollouts: z.array(rolloutRow) })
+const someImages = z.object({ images: z.array(imageRow) })
 const count = z
   .object({ aggregate: z.object({ count: z.number() }) })
   .transform(({ aggregate }) => aggregate.count)
@@ -57,8 +64,17 @@ export function createRolloutStore(client: HasuraClient): Rollouts {
       const [row] = await callFunction(client, 'steer_rollout', args, rolloutRow)
       return row
     },
-    readRollouts: ({ region, limit }) =>
-      read(region === undefined ? {} : { region_id: { _eq: region } }, limit),
+    readRollouts: ({ region, groups, limit }) => {
+      const where = {
+        ...(region === undefined ? {} : { region_id: { _eq: region } }),
+        ...(groups === undefined ? {} : { group_id: { _in: groups } }),
+      }
+      return read(where, limit)
+    },
     readRollout: async (id) => (await read({ id: { _eq: id } }, 1))[0],
+    readImages: async (region) => {
+      const answer = await client.request(documents.imagesOfRegion, { region })
+      return parse(someImages, answer, 'fleet_images').images
+    },
   }
 }

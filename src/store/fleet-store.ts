@@ -105,8 +105,15 @@ export interface FleetStore {
   /** A person's word. Undefined: there is no such roll-out, or it is past that. */
   steerRollout(rolloutId: string, wish: RolloutWish, actor: string): Promise<Rollout | undefined>
   /** Newest first, those that are over too. */
-  readRollouts(filter: { readonly region?: string; readonly limit: number }): Promise<readonly Rollout[]>
+  readRollouts(filter: {
+    readonly region?: string
+    /** Members of these only. */
+    readonly groups?: readonly string[]
+    readonly limit: number
+  }): Promise<readonly Rollout[]>
   readRollout(rolloutId: string): Promise<Rollout | undefined>
+  /** Every image of the region, whatever its status, in order of id. */
+  readImages(regionId: string): Promise<readonly Image[]>
 
   claimAgent(regionId: string, fence: number, request: ClaimRequest): Promise<Assignment>
   /** `failure`: why the manager did not take the session; null when it was the client that hung up. */

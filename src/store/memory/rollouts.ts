@@ -12,7 +12,13 @@ import type { RolloutRow } from './rows.ts'
 
 type RolloutStore = Pick<
   FleetStore,
-  'readRolloutHealth' | 'switchRollouts' | 'startRollouts' | 'steerRollout' | 'readRollouts' | 'readRollout'
+  | 'readRolloutHealth'
+  | 'switchRollouts'
+  | 'startRollouts'
+  | 'steerRollout'
+  | 'readRollouts'
+  | 'readRollout'
+  | 'readImages'
 >
 
 export function createRolloutStore(db: MemoryDatabase): RolloutStore {
@@ -21,14 +27,19 @@ export function createRolloutStore(db: MemoryDatabase): RolloutStore {
     switchRollouts: (groupId, fence) => db.transact(() => switchRollouts(db, groupId, fence)),
     startRollouts: (starts, groupId) => db.transact(() => startRollouts(db, starts, groupId)),
     steerRollout: (id, wish, actor) => db.transact(() => steerRollout(db, id, wish, actor)),
-    readRollouts: ({ region, limit }) =>
+    readRollouts: ({ region, groups, limit }) =>
       db.transact(() =>
         db.rollouts
-          .where((rollout) => (region ?? rollout.regionId) === rollout.regionId)
+          .where(
+            (rollout) =>
+              (region ?? rollout.regionId) === rollout.regionId &&
+              groups?.includes(rollout.groupId) !== false,
+          )
           .toSorted((one, other) => other.createdAt - one.createdAt)
           .slice(0, limit),
       ),
     readRollout: (id) => db.transact(() => db.rollouts.get(id)),
+    readImages: (regionId) => db.transact(() => db.images.where((image) => image.regionId === regionId)),
   }
 }
 
