@@ -377,7 +377,6 @@ const looks = [
         whole === undefined ? 'none' : [whole.region, whole.images, whole.hosts, whole.agents],
         await store.readRegionIds(),
         await store.readRegions(),
-        await store.readImages(region),
         await store.readOpenActions(),
         await store.readHosts({ includeTerminated: which % 2 === 0 }),
         await store.readHost(target),
