@@ -97,7 +97,7 @@ export async function memorySide(now: () => number): Promise<Side & { readonly d
         regions: db.regions.where(all),
         images: db.images.where(all),
         hosts: db.hosts.where(all),
-        agents: db.agents.where(all),
+        agents: db.agents.where(all).map(({ failure: whyFailed, ...row }) => ({ ...row, whyFailed })),
         blocked_offerings: db.blockedOfferings.where(all),
         assignments: db.assignments.where(all),
         decisions: db.decisions.where(all),
@@ -161,7 +161,7 @@ export async function realSide(fleet: AnEndpoint, now: () => number): Promise<Si
         regions: of('regions').map((row) => regionRow.parse(row)),
         images: of('images').map((row) => imageRow.parse(row)),
         hosts: of('hosts').map((row) => hostRow.parse(row)),
-        agents: of('agents').map((row) => agentRow.parse(row)),
+        agents: of('agents').map((row) => ({ ...agentRow.parse(row), whyFailed: row['failure'] })),
         blocked_offerings: of('blocked_offerings').map((row) => blockedOfferingRow.parse(row)),
         assignments: of('assignments').map(({ demand_region_id, version, running_at, ...row }) => ({
           ...assignmentRow.parse(row),
@@ -230,7 +230,7 @@ const documents = {
     changes: fleet_changes(where: {sequence: {_gt: $after}}, order_by: {sequence: asc}) { sequence } }`,
   dump: `query ($after: bigint!) {
     regions: fleet_regions { ${columns.regions} } images: fleet_images { ${columns.images} }
-    hosts: fleet_hosts { ${columns.hosts} } agents: fleet_agents { ${columns.agents} }
+    hosts: fleet_hosts { ${columns.hosts} } agents: fleet_agents { ${columns.agents} failure }
     blocked_offerings: fleet_blocked_offerings { ${columns.blocked_offerings} }
     assignments: fleet_assignments { ${columns.assignments} demand_region_id version running_at }
     decisions: fleet_decisions { ${columns.decisions} } actions: fleet_actions { ${columns.actions} is_calling error_code error }
@@ -267,9 +267,12 @@ export function comparable(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   const row = value as Readonly<Record<string, unknown>>
   const isAssignment = 'outcome' in row && 'idempotencyKey' in row
+  // Columns that only the database reads, which a row in memory may show.
+  const isHidden = (key: string) => key === 'failure' && 'userSlot' in row
   return Object.fromEntries(
     Object.entries(row)
-      .filter(([key, field]) => field !== undefined && !ownClock.has(key) && !(isAssignment && key === 'id'))
+      .filter(([key, field]) => field !== undefined && !ownClock.has(key) && !isHidden(key))
+      .filter(([key]) => !(isAssignment && key === 'id'))
       .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([key, field]) => [key, comparableField(key, field)]),
   )

@@ -181,7 +181,7 @@ proveDefences('claims: who gets which agent', [
     check: async (fleet) => {
       await seed(fleet)
       const first = await claim(fleet.pool, { user: 'u', key: 'k' })
-      await call(fleet.pool, 'give_up_agent', [first['id'], first['agent_id'], 1])
+      await call(fleet.pool, 'give_up_agent', [first['id'], first['agent_id'], 1, null])
       const second = await claim(fleet.pool, { user: 'u', key: 'k' })
       expect(second).toMatchObject({ id: first['id'] as string, outcome: 'assigned' })
       expect(second['agent_id']).not.toBe(first['agent_id'])
@@ -256,10 +256,10 @@ proveDefences('claims: who gets which agent', [
     check: async (fleet) => {
       await seed(fleet)
       const [one, two] = [await claim(fleet.pool), await claim(fleet.pool)]
-      await call(fleet.pool, 'give_up_agent', [one['id'], two['agent_id'], 1])
+      await call(fleet.pool, 'give_up_agent', [one['id'], two['agent_id'], 1, null])
       expect(await fleet.sql(`select 1 from fleet.agents where status = 'DYING'`)).toEqual([])
-      await call(fleet.pool, 'give_up_agent', [one['id'], one['agent_id'], 1])
-      await call(fleet.pool, 'give_up_agent', [one['id'], one['agent_id'], 1])
+      await call(fleet.pool, 'give_up_agent', [one['id'], one['agent_id'], 1, null])
+      await call(fleet.pool, 'give_up_agent', [one['id'], one['agent_id'], 1, null])
       const rows = await fleet.sql(
         `select id, status from fleet.agents where status <> 'WAITING' order by status`,
       )
@@ -272,7 +272,7 @@ proveDefences('claims: who gets which agent', [
       ])
       expect(given).toMatchObject({ outcome: 'given-up', ended_at: expect.any(Date) as Date })
       await fleet.sql(`update fleet.agents set status = 'RUNNING' where status = 'ALLOCATED'`)
-      await call(fleet.pool, 'give_up_agent', [two['id'], two['agent_id'], 1])
+      await call(fleet.pool, 'give_up_agent', [two['id'], two['agent_id'], 1, null])
       expect(await fleet.sql(`select 1 from fleet.agents where status = 'RUNNING'`)).toHaveLength(1)
     },
     without: [

@@ -197,7 +197,7 @@ const userOf = (): string => pick(['u1', 'u2', 'u3', 'u4'])
 async function useAgent(on: pg.Client): Promise<void> {
   const given = await claim(on, { user: userOf() })
   if (given['outcome'] === 'assigned' && chance()) {
-    await call(on, 'give_up_agent', [given['id'], given['agent_id'], fence])
+    await call(on, 'give_up_agent', [given['id'], given['agent_id'], fence, null])
   }
 }
 

@@ -138,8 +138,8 @@ const cases: Readonly<Record<string, Case>> = {
         agent_updates: ['a9', 'a4', 'a5'].map((id) => ({ id, place: 1, from: ['WAITING'], to: 'DYING' })),
       }),
     without: [
-      reversed('commit_turn', 'order by h.id for update'),
-      reversed('commit_turn', 'order by a.id for update'),
+      reversed('lock_turn', 'order by h.id for update'),
+      reversed('lock_turn', 'order by a.id for update'),
     ],
   },
   'a turn that ends hosts': {
@@ -147,8 +147,8 @@ const cases: Readonly<Record<string, Case>> = {
     act: ({ host }) =>
       turn({ host_updates: [host, 'h2', 'h1'].map((id) => update(id, 'TERMINATING', 'TERMINATED')) }),
     without: [
-      reversed('commit_turn', 'order by b.id for update'),
-      reversed('commit_turn', 'order by c.serial for no key update of c'),
+      reversed('lock_turn', 'order by b.id for update'),
+      reversed('lock_turn', 'order by c.serial for no key update of c'),
     ],
   },
   'the end of a host': {

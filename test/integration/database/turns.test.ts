@@ -136,8 +136,8 @@ proveDefences('commit_turn: a turn is stored whole, once, inside its bounds', [
     without: [
       piece('commit_turn', 'or hosts_after > region.max_hosts', 'or 0 > region.max_hosts'),
       piece('commit_turn', `least(coalesce((plan ->> 'surge')::integer, 0), `, 'least('),
-      piece('commit_turn', ' region.max_surge_hosts, fleet', ' fleet'),
-      piece('commit_turn', `, fleet.leaving_hosts(region.id, plan -> 'hosts'))`, ')'),
+      piece('surge_allowed', 'least(region.max_surge_hosts, case', 'least(99, case'),
+      piece('surge_allowed', 'fleet.leaving_hosts(region.id, surge_allowed.hosts)', 'region.max_surge_hosts'),
     ],
   },
   {
@@ -196,9 +196,9 @@ proveDefences('commit_turn: a turn is stored whole, once, inside its bounds', [
       }
     },
     without: [
-      piece('commit_turn', `item -> 'from' ? h.status and`),
-      piece('commit_turn', `and h.region_id = region.id`),
-      piece('commit_turn', `and item -> 'from' ? a.status`),
+      piece('move_rows', `item -> 'from' ? h.status and`),
+      piece('move_rows', `and h.region_id = region.id`),
+      piece('move_rows', `and item -> 'from' ? a.status`),
       piece('commit_turn', 'where a.place <> all (busy_places)'),
     ],
   },
@@ -219,8 +219,8 @@ proveDefences('commit_turn: a turn is stored whole, once, inside its bounds', [
       expect(await fleet.sql('select kind from fleet.decisions')).toEqual([{ kind: 'refuse' }])
     },
     without: [
-      piece('commit_turn', `if (item ->> 'idle')::boolean then`, 'if false then'),
-      piece('commit_turn', 'order by a.id for update', 'order by a.id'),
+      piece('move_rows', `not coalesce((item ->> 'idle')::boolean, false) or`, 'true or'),
+      piece('lock_turn', 'order by a.id for update', 'order by a.id'),
     ],
   },
   {
@@ -255,7 +255,7 @@ proveDefences('commit_turn: a turn is stored whole, once, inside its bounds', [
       await turn
       expect(await fleet.sql('select status from fleet.hosts')).toEqual([{ status: 'ACTIVE' }])
     },
-    without: [piece('commit_turn', 'order by h.id for update', 'order by h.id')],
+    without: [piece('lock_turn', 'order by h.id for update', 'order by h.id')],
   },
   {
     holds: 'a refusal that repeats is one row with a count, for each target, and costs no turn',
@@ -286,8 +286,8 @@ proveDefences('commit_turn: a turn is stored whole, once, inside its bounds', [
       expect(await fleet.sql('select turn from fleet.regions')).toEqual([{ turn: 3 }])
     },
     without: [
-      piece('commit_turn', 'if is_repeat then', 'if false then'),
-      piece('commit_turn', 'and d.turn = last_turn'),
+      piece('commit_turn', 'if repeated is not null then', 'if false then'),
+      piece('repeated_words', 'and d.turn = last_turn'),
     ],
   },
   {
@@ -304,9 +304,7 @@ proveDefences('commit_turn: a turn is stored whole, once, inside its bounds', [
         { launch_failures: 2, launch_error_code: 'timeout' },
       ])
     },
-    without: [
-      piece('commit_turn', `coalesce(jsonb_typeof(plan -> 'launch_failed'), 'null') = 'null'`, 'true'),
-    ],
+    without: [piece('repeated_words', `or jsonb_typeof(plan -> 'launch_failed') = 'object'`)],
   },
   {
     holds: 'failed launches hold back the next for 1 s, doubling to 5 min',

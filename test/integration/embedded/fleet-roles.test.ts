@@ -59,12 +59,20 @@ describe.each(databaseKinds)('the fleet on %s', (kind) => {
     expect(fieldsOf(schema, 'mutation_root')).toEqual([
       'insert_fleet_images',
       'insert_fleet_images_one',
+      'insert_fleet_versions',
+      'insert_fleet_versions_one',
       'update_fleet_hosts',
       'update_fleet_hosts_by_pk',
       'update_fleet_hosts_many',
       'update_fleet_regions',
       'update_fleet_regions_by_pk',
       'update_fleet_regions_many',
+      'update_fleet_rollouts',
+      'update_fleet_rollouts_by_pk',
+      'update_fleet_rollouts_many',
+      'update_fleet_versions',
+      'update_fleet_versions_by_pk',
+      'update_fleet_versions_many',
     ])
     expect(fieldsOf(schema, 'fleet_hosts_set_input')).toEqual(['protected', 'reason', 'status'])
     expect(fieldsOf(schema, 'fleet_regions_set_input')).toEqual([
@@ -74,6 +82,13 @@ describe.each(databaseKinds)('the fleet on %s', (kind) => {
       'min_hosts',
       'target_free_agents',
     ])
+    expect(fieldsOf(schema, 'fleet_rollouts_set_input')).toEqual([
+      'paused',
+      'rollback_wanted',
+      'switch_wanted',
+    ])
+    expect(fieldsOf(schema, 'fleet_versions_insert_input')).toEqual(['channel', 'version'])
+    expect(fieldsOf(schema, 'fleet_versions_set_input')).toEqual(['version'])
     expect(fieldsOf(schema, 'fleet_images_insert_input')).toEqual([
       'id',
       'image_id',
