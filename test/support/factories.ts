@@ -5,6 +5,8 @@ import type { Cause, FleetEvent } from '../../src/model/event.ts'
 import type { BlockedOffering } from '../../src/model/offering.ts'
 import type { Image, Region } from '../../src/model/region.ts'
 import { defaultBlastRadius, defaultDeadlines } from '../../src/model/region.ts'
+import type { Rollout } from '../../src/model/rollout.ts'
+import { defaultRolloutOptions } from '../../src/model/rollout.ts'
 import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
 
 /** The moment of every snapshot, milliseconds since the epoch. */
@@ -52,6 +54,38 @@ export function anImage(changes: Partial<Image> = {}): Image {
     version: '2.0.0',
     status: 'ACTIVE',
     createdAt: anHourAgo,
+    revision: 1,
+    ...changes,
+  }
+}
+
+/** From the ACTIVE image-2 to image-3, a minute after it began. */
+export function aRollout(changes: Partial<Rollout> = {}): Rollout {
+  const toImage = changes.toImage ?? changes.id ?? 'image-3'
+  return {
+    id: toImage,
+    regionId: 'test/one',
+    groupId: toImage,
+    fromImage: 'image-2',
+    toImage,
+    version: '3.0.0',
+    state: 'PREPARING',
+    stateSince: now - 60_000,
+    paused: false,
+    canaryShare: 0,
+    options: defaultRolloutOptions,
+    reason: null,
+    counts: {},
+    isCleared: false,
+    clearedVersion: null,
+    wantedFree: 0,
+    channelVersion: null,
+    switchWanted: false,
+    rollbackWanted: null,
+    createdAt: now - 60_000,
+    readyAt: null,
+    switchedAt: null,
+    endedAt: null,
     revision: 1,
     ...changes,
   }
