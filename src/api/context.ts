@@ -13,7 +13,18 @@ import type { Metrics } from './metrics.ts'
 import type { SweepDesk } from './sweep-desk.ts'
 
 export interface ApiContext {
-  readonly store: Pick<FleetStore, 'readHosts' | 'readHost' | 'drainHost' | 'readDecisions'>
+  readonly store: Pick<
+    FleetStore,
+    | 'readHosts'
+    | 'readHost'
+    | 'drainHost'
+    | 'readDecisions'
+    | 'readRows'
+    | 'readRollouts'
+    | 'readRollout'
+    | 'startRollouts'
+    | 'steerRollout'
+  >
   readonly view: FleetView
   readonly assigner: Pick<Assigner, 'assign' | 'release' | 'sessions' | 'waitingUsers' | 'stop'>
   readonly backends?: Backends

@@ -28,6 +28,7 @@ import { hookRoutes } from './routes/hooks.ts'
 import { hostRoutes } from './routes/hosts.ts'
 import { probeRoutes } from './routes/probes.ts'
 import { regionRoutes } from './routes/regions.ts'
+import { rolloutRoutes } from './routes/rollouts.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { sweepRoute } from './routes/sweep.ts'
 import type { TokenRules } from './tokens.ts'
@@ -146,6 +147,7 @@ export async function createApi(
     hostRoutes(app, context)
     regionRoutes(app, context)
     decisionRoutes(app, context)
+    rolloutRoutes(app, context)
     hookRoutes(app, context)
     probeRoutes(app, context)
     if (options.sweep !== undefined) sweepRoute(app, { ...context, sweep: options.sweep })

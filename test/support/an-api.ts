@@ -9,6 +9,11 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { silentLogger } from '../../src/lib/logger.ts'
 import { MusterError } from '../../src/model/errors.ts'
 import type { DecisionRecord } from '../../src/model/decision.ts'
+import { insertImage, insertRegion } from '../../src/store/memory/region-rows.ts'
+import { MemoryDatabase } from '../../src/store/memory/memory-database.ts'
+import { createMemoryStore } from '../../src/store/memory/memory-store.ts'
+import { anImage } from './factories.ts'
+import type { FleetStore } from '../../src/store/fleet-store.ts'
 import { SmallFleet } from './small-fleet.ts'
 
 export const adminSecret = 'an-admin-secret-of-some-length!!'
@@ -45,15 +50,47 @@ const noBackends: unknown = new Proxy(
 
 export interface ApiFixture {
   readonly fleet: SmallFleet
+  /** Of its roll-outs: regions are in it once one was asked to start there, with an ACTIVE image. */
+  readonly database: MemoryDatabase
   readonly options: ApiOptions
   readonly health: { ready: boolean; cause: string | undefined }
   readonly decisions: DecisionRecord[]
+}
+
+/** Roll-outs in memory. */
+function rolloutStore(fleet: SmallFleet, db: MemoryDatabase) {
+  const store = createMemoryStore(db)
+  const reached = <Args extends readonly unknown[], Answer>(call: (...args: Args) => Promise<Answer>) => {
+    return async (...args: Args): Promise<Answer> => {
+      await fleet.reach()
+      return call(...args)
+    }
+  }
+  const known = (regionId: string): void => {
+    if (db.regions.get(regionId) !== undefined) return
+    const { region, version = 'v1' } = fleet.regions.get(regionId)!
+    insertRegion(db, { ...region })
+    insertImage(db, anImage({ id: `${regionId}:${version}`, regionId, version }))
+  }
+  return {
+    readRows: reached((ids: Parameters<FleetStore['readRows']>[0]) => store.readRows(ids)),
+    readRollouts: reached((filter: Parameters<FleetStore['readRollouts']>[0]) => store.readRollouts(filter)),
+    readRollout: reached((id: string) => store.readRollout(id)),
+    steerRollout: reached((...args: Parameters<FleetStore['steerRollout']>) => store.steerRollout(...args)),
+    startRollouts: reached(async (...args: Parameters<typeof store.startRollouts>) => {
+      await db.transact(() => {
+        for (const { regionId } of args[0]) known(regionId)
+      })
+      return store.startRollouts(...args)
+    }),
+  }
 }
 
 export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
   const fleet = new SmallFleet()
   const health = { ready: true, cause: undefined }
   const decisions: DecisionRecord[] = []
+  const database = new MemoryDatabase(fleet.clock, 'fleet')
   const options: ApiOptions = {
     host: '127.0.0.1',
     port: 0,
@@ -77,6 +114,7 @@ export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
         host.status = 'DRAINING'
         return true
       },
+      ...rolloutStore(fleet, database),
       readDecisions: async ({ region, target, limit }) => {
         await fleet.reach()
         return decisions
@@ -104,5 +142,5 @@ export function anApi(overrides: Partial<ApiOptions> = {}): ApiFixture {
     logger: silentLogger,
     ...overrides,
   }
-  return { fleet, options, health, decisions }
+  return { fleet, database, options, health, decisions }
 }

@@ -25,6 +25,7 @@ const hookEvent = {
 }
 
 const backend = '/v1/backends/:id'
+const rollout = '/v1/rollouts/:id'
 const certificate = `${backend}/certificates/:serial`
 
 export const apiRoutes: readonly ApiRoute[] = [
@@ -39,6 +40,16 @@ export const apiRoutes: readonly ApiRoute[] = [
   { method: 'POST', path: '/v1/hosts/:id/drain', access: 'operate' },
   { method: 'GET', path: '/v1/regions', access: 'read' },
   { method: 'GET', path: '/v1/decisions', access: 'read' },
+  { method: 'GET', path: '/v1/rollouts', access: 'read' },
+  { method: 'GET', path: rollout, access: 'read' },
+  {
+    ...{ method: 'POST', path: '/v1/rollouts', access: 'operate' },
+    body: { version: '2.0.0', images: { 'fake/a': 'ami-3' } },
+  },
+  { method: 'POST', path: `${rollout}/pause`, access: 'operate' },
+  { method: 'POST', path: `${rollout}/resume`, access: 'operate' },
+  { method: 'POST', path: `${rollout}/switch`, access: 'operate' },
+  { method: 'POST', path: `${rollout}/rollback`, access: 'operate' },
   { method: 'POST', path: '/v1/sweep', access: 'operate', body: { dry_run: true } },
   { method: 'POST', path: '/v1/hooks/hasura/event', access: 'hook', body: hookEvent },
   { method: 'POST', path: '/v1/hooks/hasura/cron', access: 'hook', body: { id: 'cron-1', name: 'tick' } },
