@@ -5,8 +5,10 @@ import type { Health } from '../lib/health.ts'
 import type { Tally } from '../lib/tally.ts'
 import { countCapacity } from '../model/capacity.ts'
 import { openBlocks } from '../model/offering.ts'
+import { isOver, rolloutStates } from '../model/rollout.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { FleetView } from '../store/fleet-view.ts'
+import { isStarved } from './rollout-progress.ts'
 import type { SweepDesk } from './sweep-desk.ts'
 
 export interface Metrics {
@@ -22,6 +24,8 @@ export interface MetricsInputs {
   readonly launches: Pick<Tally<'region' | 'outcome'>, 'counts'> | undefined
   readonly sweep?: Pick<SweepDesk, 'held' | 'lastLook'> | undefined
 }
+
+const openStates = rolloutStates.filter((state) => !isOver({ state }))
 
 export function createMetrics({ view, health, waitingUsers, launches, sweep }: MetricsInputs): Metrics {
   const registry = new Registry()
@@ -82,6 +86,15 @@ export function createMetrics({ view, health, waitingUsers, launches, sweep }: M
     'Offerings that the provider has refused and is not asked for now.',
     [],
     (snapshot) => [[{}, openBlocks(snapshot).length]],
+  )
+  regionGauge('muster_rollouts', 'Roll-outs that are not over, in each state.', ['state'], ({ rollouts }) =>
+    openStates.map((state) => [{ state }, rollouts.filter((rollout) => rollout.state === state).length]),
+  )
+  regionGauge(
+    'muster_rollouts_canary_starved',
+    'Canaries that have seen too few sessions by their deadline, and wait for more.',
+    [],
+    ({ rollouts, now }) => [[{}, rollouts.filter((rollout) => isStarved(rollout, now)).length]],
   )
   new Counter({
     name: 'muster_launches_total',

@@ -60,6 +60,18 @@ export function deadlineOf(rollout: Rollout, snapshot: RegionSnapshot | undefine
   }
 }
 
+/** A canary that saw too little by its deadline, and is told to wait. */
+export function isStarved({ state, stateSince, paused, options, counts }: Rollout, now: number): boolean {
+  const seen = counts.canary?.candidate.sessions ?? 0
+  return (
+    state === 'CANARY' &&
+    !paused &&
+    options.on_few_samples === 'wait' &&
+    seen < options.canary_min_sessions &&
+    now >= stateSince + options.canary_s * 1000
+  )
+}
+
 const nextTurn = 'the next turn of its region'
 
 /** In words; null: it is over. */

@@ -3,8 +3,11 @@ import { z } from 'zod'
 
 import { countCapacity, launchObstacle } from '../../model/capacity.ts'
 import { openBlocks } from '../../model/offering.ts'
+import { isLeading } from '../../model/rollout.ts'
+import { servingImages } from '../../model/serving-images.ts'
 import type { RegionSnapshot } from '../../model/snapshot.ts'
 import type { ApiContext } from '../context.ts'
+import { figuresOf } from '../rollout-progress.ts'
 import { timeText } from '../time-text.ts'
 import { checked } from '../validation.ts'
 
@@ -41,6 +44,11 @@ function shownRegion(snapshot: RegionSnapshot, waiting: number) {
     max_hosts: region.maxHosts,
     hosts,
     image: image === undefined ? null : { id: image.id, image_id: image.imageId, version: image.version },
+    serving: servingImages(snapshot).map(({ id, imageId, version, status }) => ({
+      ...{ id, image_id: imageId, version, status },
+      free: figuresOf(id, snapshot).free,
+    })),
+    rollout: leadingRollout(snapshot),
     agents_per_host: isCapacityKnown ? region.agentsPerHost : null,
     agents_per_host_from: region.agentsPerHostGiven !== null ? 'region' : isCapacityKnown ? 'provider' : null,
     launch_obstacle: launchObstacle(snapshot) ?? null,
@@ -57,4 +65,12 @@ function shownRegion(snapshot: RegionSnapshot, waiting: number) {
       until: timeText(until),
     })),
   }
+}
+
+/** Shortly; `/v1/rollouts/:id` has the whole. */
+function leadingRollout({ rollouts }: RegionSnapshot) {
+  const leading = rollouts.find(isLeading)
+  if (leading === undefined) return null
+  const { id, version, state, stateSince, paused } = leading
+  return { id, version, state, since: timeText(stateSince), paused }
 }

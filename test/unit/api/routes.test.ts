@@ -113,6 +113,8 @@ test('regions show their figures, without a database', async () => {
         max_hosts: 10,
         hosts: expect.objectContaining({ ACTIVE: 1, DRAINING: 0 }) as object,
         image: { id: 'fake/a:v1', image_id: 'ami-2', version: 'v1' },
+        serving: [{ id: 'fake/a:v1', image_id: 'ami-2', version: 'v1', status: 'ACTIVE', free: 1 }],
+        rollout: null,
         agents_per_host: 2,
         agents_per_host_from: 'region',
         launch_obstacle: null,
