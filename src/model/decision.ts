@@ -1,3 +1,5 @@
+import type { RolloutCounts, RolloutState } from './rollout.ts'
+
 /**
  * Decisions are plain JSON, each with a reason in words, and are stored before they are carried out.
  * Algorithms launch, drain, terminate and refuse; the other kinds come from upkeep and the sweep, in the same turn.
@@ -16,6 +18,8 @@ export interface DrainDecision {
   readonly reason: string
   /** Not an algorithm's to say: sessions may be on it, and stay until they end. */
   readonly withSessions?: true
+  /** Not an algorithm's to say: they are told. */
+  readonly notify?: true
 }
 export interface TerminateDecision {
   readonly kind: 'terminate'
@@ -77,6 +81,32 @@ export interface ClearOrphanDecision {
   readonly isFromBefore?: boolean
 }
 
+/** A step of a roll-out: to another state, or, with `from` and `to` alike, of what is known of it. What is left out stays. */
+export interface RolloutStep {
+  readonly kind: 'rollout'
+  readonly rolloutId: string
+  readonly from: RolloutState
+  readonly to: RolloutState
+  readonly reason: string
+  readonly isCleared?: boolean
+  /** Counts with `isCleared`. */
+  readonly clearedVersion?: string | null
+  readonly wantedFree?: number
+  readonly channelVersion?: string | null
+  readonly counts?: RolloutCounts
+}
+/** A roll-out to a CANDIDATE begins. */
+export interface RolloutOpening {
+  readonly kind: 'open-rollout'
+  /** The candidate's id, and the roll-out's. */
+  readonly rolloutId: string
+  /** The candidate is inserted, as a copy of this image (`images.id`). */
+  readonly copies?: string
+  readonly switchWanted?: boolean
+  readonly reason: string
+}
+
+export type RolloutDecision = RolloutStep | RolloutOpening
 export type AlgorithmDecision = LaunchDecision | DrainDecision | TerminateDecision | RefuseDecision
 export type UpkeepDecision =
   | TerminateDecision
@@ -88,7 +118,7 @@ export type UpkeepDecision =
   | EndAgentDecision
   | HostGoneDecision
   | ClearOrphanDecision
-export type Decision = AlgorithmDecision | UpkeepDecision
+export type Decision = AlgorithmDecision | UpkeepDecision | RolloutDecision
 export type DecisionKind = Decision['kind']
 
 /** The id of the row, or the machine, that a decision is about; null for a launch. */
@@ -100,6 +130,9 @@ export function targetOf(decision: Decision): string | null {
       return decision.target
     case 'end-agent':
       return decision.agentId
+    case 'rollout':
+    case 'open-rollout':
+      return decision.rolloutId
     case 'clear-orphan':
       return decision.cloudId
     default:
