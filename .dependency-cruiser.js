@@ -35,9 +35,10 @@ export default {
     only(
       'reconcile',
       '^src/reconcile/',
-      ['^src/(store|model|lib)/'],
+      ['^src/(rollout|store|model|lib)/'],
       'Never sees plugins, API or transports.',
     ),
+    only('rollout', '^src/rollout/', ['^src/model/'], 'A pure planner.'),
     only('event-handler', '^src/event-handler/', ['^src/(store|model|lib)/'], 'Sources of events.'),
     only('assign', '^src/assign/', ['^src/(store|model|lib)/'], 'Placement of users.'),
     only('trust', '^src/trust/', ['^src/(model|lib)/'], 'Keys, certificates and who may connect.'),

@@ -16,9 +16,9 @@ export const algorithm: ScalingAlgorithm<DefaultOptions> = {
   options: defaultOptions,
   plan(snapshot, event, options) {
     const capacity = countCapacity(snapshot)
-    const { decisions, withoutRoom } = planLaunches(snapshot, capacity)
-    if (!isTick(event)) return decisions
-    return [...decisions, ...planDrains(snapshot, capacity, withoutRoom, options)]
+    const launches = planLaunches(snapshot, capacity)
+    if (!isTick(event)) return launches
+    return [...launches, ...planDrains(snapshot, capacity, options)]
   },
   rank: (snapshot) => fullestHostFirst(snapshot),
 }

@@ -10,58 +10,30 @@ import { firstInOrder } from './selection.ts'
 const mostDrains = 400
 
 /**
- * Which empty hosts may go; never one that is protected, or exchanged for another machine. Nothing goes while the region is not enabled (its hosts are
- * kept) or has no ACTIVE image (whose hosts would be kept is unknown).
+ * Which empty hosts may go; never one that is protected, or exchanged for another machine. Nothing goes while the region is
+ * not enabled (its hosts are kept) or has no ACTIVE image (whose hosts would be kept is unknown). Hosts of other images are
+ * the roll-outs' affair.
  */
 export function planDrains(
   snapshot: RegionSnapshot,
   capacity: Capacity,
-  withoutRoom: number,
   options: DefaultOptions,
 ): readonly DrainDecision[] {
   const { region, activeImage } = snapshot
   if (!region.enabled || activeImage === undefined) return []
-  const current: HostView[] = []
-  const old: HostView[] = []
+  const empty: HostView[] = []
   const exchanged = exchangedHosts(snapshot)
   let ready = 0
   for (const host of snapshot.hosts) {
-    if (host.status === 'ACTIVE' && host.imageId === activeImage.id) ready += 1
-    if (!isEmpty(host, snapshot.now, options) || exchanged.has(host.id)) continue
-    if (host.imageId === activeImage.id) current.push(host)
-    else old.push(host)
+    if (host.imageId !== activeImage.id) continue
+    if (host.status === 'ACTIVE') ready += 1
+    if (isEmpty(host, snapshot.now, options) && !exchanged.has(host.id)) empty.push(host)
   }
-  const isReady = capacity.free >= neededAgents(snapshot, capacity) && ready >= region.minHosts
-  return [
-    ...(isReady ? drainReplaced(old) : makeRoom(old, snapshot, withoutRoom)),
-    ...drainSpare(current, snapshot, capacity, ready - region.minHosts),
-  ]
+  return drainSpare(empty, snapshot, capacity, ready - region.minHosts)
 }
 
 /**
- * Hosts of other images get no new users, and go once the ACTIVE image has its agents free and its hosts ACTIVE; what
- * is on its way may not arrive. The planner of roll-outs will take them over.
- */
-function drainReplaced(old: readonly HostView[]): readonly DrainDecision[] {
-  const reason = 'it is empty, and its image is not the ACTIVE one, which has its agents free'
-  return firstInOrder(old, mostDrains, byAge).map((host) => drain(host, reason))
-}
-
-/** Hosts of other images go earlier where they keep those of the ACTIVE image from being launched under `maxHosts`. */
-function makeRoom(
-  old: readonly HostView[],
-  { region, hosts }: RegionSnapshot,
-  withoutRoom: number,
-): readonly DrainDecision[] {
-  if (withoutRoom === 0 || old.length === 0) return []
-  const leaving = hosts.filter(isLeaving).length
-  const reason = `it is empty, its image is not the ACTIVE one, and max_hosts ${region.maxHosts} leaves no room for that`
-  const count = Math.min(mostDrains, withoutRoom - leaving)
-  return firstInOrder(old, count, byAge).map((host) => drain(host, reason))
-}
-
-/**
- * Hosts of the ACTIVE image, while a whole host more than the target is free. What is on its way is not counted,
+ * While a whole host more than the target is free. What is on its way is not counted,
  * neither for the target nor for `minHosts`: it may not arrive. A host without a seat left (its manager found them all
  * broken) gives nothing, and goes first.
  */
@@ -97,10 +69,6 @@ function isEmpty(host: HostView, now: number, options: DefaultOptions): boolean 
     host.statusSince,
   )
   return now - emptySince >= options.idle_seconds * 1000
-}
-
-function isLeaving(host: HostView): boolean {
-  return host.status === 'TERMINATING' || (host.status === 'DRAINING' && host.liveAgents === 0)
 }
 
 function seatsOf(host: HostView): number {

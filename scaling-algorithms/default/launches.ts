@@ -5,27 +5,18 @@ import { launchRoom } from '../../src/model/leaving.ts'
 import type { RegionSnapshot } from '../../src/model/snapshot.ts'
 import { neededAgents } from './needed.ts'
 
-export interface Launches {
-  readonly decisions: readonly AlgorithmDecision[]
-  /** Hosts that are wanted and that only `maxHosts` stands against. */
-  readonly withoutRoom: number
-}
-
 /**
  * Launch what the buffer and `minHosts` lack, or say why not. Hosts on their way count, so a turn that repeats before
  * they are there launches nothing. A refusal bears neither a time nor the figures of the moment, so what is refused
  * again reads the same: in a full region every assign would otherwise leave a row.
  */
-export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Launches {
+export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): readonly AlgorithmDecision[] {
   const { region, activeImage } = snapshot
   const wanted = wantedHosts(snapshot, capacity)
-  if (wanted.count === 0) return { decisions: [], withoutRoom: 0 }
+  if (wanted.count === 0) return []
   const obstacle = launchObstacle(snapshot)
   if (obstacle !== undefined || activeImage === undefined) {
-    return {
-      decisions: [refuse(`${wanted.what}, but ${obstacle ?? 'no image is ACTIVE'}`)],
-      withoutRoom: 0,
-    }
+    return [refuse(`${wanted.what}, but ${obstacle ?? 'no image is ACTIVE'}`)]
   }
 
   const count = Math.min(wanted.count, launchRoom(snapshot))
@@ -35,7 +26,7 @@ export function planLaunches(snapshot: RegionSnapshot, capacity: Capacity): Laun
     const allowed = count === 0 ? 'none' : `only ${count}`
     decisions.push(refuse(`${wanted.what}, but max_hosts ${region.maxHosts} allows ${allowed}`))
   }
-  return { decisions, withoutRoom: wanted.count - count }
+  return decisions
 }
 
 /** A host that is launched for the buffer counts for `minHosts` too. */

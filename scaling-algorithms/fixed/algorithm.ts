@@ -27,19 +27,20 @@ export const algorithm: ScalingAlgorithm<FixedOptions> = {
   },
 }
 
-/** Hosts of another image serve no new user: they are not counted, and go once the ACTIVE image has its own ready. */
+/** Of its image: hosts of others are the roll-outs' affair. */
 function drainEmpty(snapshot: RegionSnapshot, wanted: number, reason: string): readonly DrainDecision[] {
   const { region, activeImage, hosts } = snapshot
   if (!region.enabled || activeImage === undefined) return []
-  const active = hosts.filter((host) => host.status === 'ACTIVE')
-  const current = active.filter((host) => host.imageId === activeImage.id)
-  const old = active.filter((host) => host.imageId !== activeImage.id)
   const exchanged = exchangedHosts(snapshot)
   const mayGo = (host: HostView): boolean =>
-    host.liveAgents === 0 && !host.protected && !exchanged.has(host.id)
+    host.status === 'ACTIVE' &&
+    host.imageId === activeImage.id &&
+    host.liveAgents === 0 &&
+    !host.protected &&
+    !exchanged.has(host.id)
   const surplus = countCapacity(snapshot).serving - wanted
-  return [
-    ...(current.length >= wanted ? old.filter(mayGo) : []),
-    ...current.filter(mayGo).slice(0, surplus),
-  ].map((host) => ({ kind: 'drain', hostId: host.id, reason }))
+  return hosts
+    .filter(mayGo)
+    .slice(0, surplus)
+    .map((host) => ({ kind: 'drain', hostId: host.id, reason }))
 }

@@ -6,6 +6,7 @@
 import { countCapacity, launchObstacle } from '../model/capacity.ts'
 import type { AlgorithmDecision, RefuseDecision } from '../model/decision.ts'
 import { exchangedHosts, launchRoom } from '../model/leaving.ts'
+import type { Rollout } from '../model/rollout.ts'
 import { isServing } from '../model/serving.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 import { findHosts } from './host-lookup.ts'
@@ -18,6 +19,8 @@ interface Room {
   readonly decided: Set<string>
   /** A host and its stand-in, until the exchange is done. */
   readonly exchanged: ReadonlySet<string>
+  /** The roll-out that keeps the image's hosts. */
+  readonly keeper: Pick<Rollout, 'id' | 'state'> | undefined
   /** How many hosts may still be launched under maxHosts, and beside those that their provider takes. */
   launches: number
   /** How many serving hosts may still be taken away above minHosts. */
@@ -25,13 +28,14 @@ interface Room {
 }
 
 /**
- * `snapshot` is the projected one; `settled` are the hosts that upkeep and the sweep have decided in this turn.
+ * `snapshot` is the projected one, of one image; `settled` are the hosts that upkeep and the sweep have decided in this turn.
  * `plan` is what the algorithm gave, whatever that is.
  */
 export function guard(
   snapshot: RegionSnapshot,
   plan: unknown,
   settled: ReadonlySet<string> = new Set(),
+  keeper?: Pick<Rollout, 'id' | 'state'>,
 ): readonly AlgorithmDecision[] {
   const decisions = parsePlan(plan)
   if (decisions.length === 0) return decisions
@@ -42,6 +46,7 @@ export function guard(
     hosts: findHosts(snapshot, new Set(named)),
     decided: new Set(settled),
     exchanged: exchangedHosts(snapshot),
+    keeper,
     launches: launchRoom(snapshot),
     removals: capacity.serving - snapshot.region.minHosts,
   }
@@ -85,6 +90,7 @@ function guardRemoval(decision: Removal, room: Room): AlgorithmDecision {
   if (host.status === 'LAUNCHING' && decision.kind === 'terminate') {
     return no('its launch has not ended; a drain would be carried out after it')
   }
+  if (room.keeper !== undefined) return no(`roll-out ${room.keeper.id} (${room.keeper.state}) keeps it`)
   if (host.protected) return no('it is protected')
   if (room.exchanged.has(host.id)) {
     return no('its provider advised an exchange of machines, and that is not done')

@@ -1,9 +1,17 @@
 /**
  * One region's turn, whole and pure: upkeep and the sweep's findings first, then the exchange of hosts that their
- * provider advises to leave, then the algorithm on the snapshot as those will leave it, its plan through the guard, and everything as the rows and actions that `fleet.commit_turn` stores.
+ * provider advises to leave, then the roll-outs, then the algorithm for each image that is kept in size, on the snapshot as
+ * those will leave it, its plan through the guard, and everything as the rows and actions that `fleet.commit_turn` stores.
  */
 import { countCapacity } from '../model/capacity.ts'
-import type { Decision, LaunchDecision, RefuseDecision, UpkeepDecision } from '../model/decision.ts'
+import type {
+  AlgorithmDecision,
+  Decision,
+  DrainDecision,
+  LaunchDecision,
+  RefuseDecision,
+  UpkeepDecision,
+} from '../model/decision.ts'
 import { targetOf } from '../model/decision.ts'
 import type { FleetEvent } from '../model/event.ts'
 import { offeringText, openBlocks } from '../model/offering.ts'
@@ -11,10 +19,13 @@ import type { Endings } from '../model/region.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
 import { surgeOf } from '../model/leaving.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
+import { narrowTo } from '../rollout/narrow.ts'
+import { planRollouts } from '../rollout/plan-rollouts.ts'
+import type { RolloutPlan } from '../rollout/plan-rollouts.ts'
 import type { TurnPlan } from '../store/turn-plan.ts'
 import { guard } from './guard.ts'
 import { findHosts } from './host-lookup.ts'
-import { inWords, textOf } from './plan-parsing.ts'
+import { inWords, parsePlan, textOf } from './plan-parsing.ts'
 import { project } from './projection.ts'
 import { replacements } from './replacements.ts'
 import { settledHost, trustedDecisions } from './trusted-decisions.ts'
@@ -47,6 +58,8 @@ export interface PlannedTurn {
   readonly nextDeadline: number | undefined
   /** Findings that the blast radius holds back. */
   readonly held: readonly UpkeepDecision[]
+  /** Groups of roll-outs that may be switched once this is stored. */
+  readonly switches: readonly string[]
 }
 
 /** One request for machines stays small: a cloud answers it as a whole, and its failure costs no more than this. */
@@ -64,24 +77,68 @@ export function planTurn(input: TurnInput): PlannedTurn {
   const kept = project(snapshot, trusted.decisions)
   const exchanges = replacements(kept)
   const projected = project(kept, exchanges)
+  const rollouts = planRollouts(projected, (hypothesis) => launchesWished(input, hypothesis))
   const settled = new Set(
-    [...trusted.decisions, ...exchanges].flatMap((decision) => settledHost(decision) ?? []),
+    [...trusted.decisions, ...exchanges, ...drainsOf(rollouts)].flatMap(
+      (decision) => settledHost(decision) ?? [],
+    ),
   )
-  const planned = guard(projected, askAlgorithm(input, projected), settled)
+  const planned = askForEachImage(input, projected, rollouts, settled)
   const decisions = mergeRefusals([
     ...trusted.decisions,
     ...trusted.said,
     ...exchanges,
+    ...rollouts.decisions,
     ...planned.flatMap(splitLaunch),
   ])
-  const limits = { surge: surgeOf(projected), endings: trusted.endings }
-  const moments = [found.nextDeadline, projected.launchBlockedUntil, trusted.freesAt]
+  const surge = snapshot.rollouts.length > 0 ? snapshot.region.maxSurgeHosts : surgeOf(projected)
+  const limits = { surge, endings: trusted.endings }
+  const moments = [
+    ...[found.nextDeadline, projected.launchBlockedUntil],
+    ...[trusted.freesAt, rollouts.nextDeadline],
+  ]
   return {
     decisions,
     plan: decisions.length === 0 ? undefined : toTurnPlan(input, decisions, limits),
     nextDeadline: earliest(moments, snapshot.now),
     held: trusted.held,
+    switches: rollouts.switches,
   }
+}
+
+/** Images are asked for one after the other: what one launches is no room for the next. */
+function askForEachImage(
+  input: TurnInput,
+  snapshot: RegionSnapshot,
+  rollouts: RolloutPlan,
+  settled: ReadonlySet<string>,
+): readonly AlgorithmDecision[] {
+  const seen = project(snapshot, drainsOf(rollouts))
+  if (seen.activeImage === undefined) return guard(seen, askAlgorithm(input, seen), settled)
+  let launched = 0
+  return rollouts.kept.flatMap((image) => {
+    const narrowed = narrowTo(seen, image, launched)
+    const planned = guard(narrowed, askAlgorithm(input, narrowed), settled, image.keeper)
+    for (const decision of planned) if (decision.kind === 'launch') launched += decision.count
+    return planned
+  })
+}
+
+function drainsOf({ decisions }: RolloutPlan): readonly DrainDecision[] {
+  return decisions.filter((decision) => decision.kind === 'drain')
+}
+
+const aTick = { kind: 'tick', schedule: 'hypothesis' } as const
+
+/** Undefined: the algorithm cannot say. */
+function launchesWished(input: TurnInput, hypothesis: RegionSnapshot): number | undefined {
+  const event = { regionId: input.event.regionId, causes: [aTick] }
+  let count = 0
+  for (const decision of parsePlan(askAlgorithm({ ...input, event }, hypothesis))) {
+    if (decision.kind === 'refuse') return undefined
+    if (decision.kind === 'launch') count += decision.count
+  }
+  return count
 }
 
 /** Gives whatever the algorithm gives: the guard takes nothing for granted. */
@@ -142,6 +199,8 @@ function toTurnPlan(
   const named = decisions.flatMap((decision) => ('hostId' in decision ? [decision.hostId] : []))
   const context = { snapshot, hosts: findHosts(snapshot, new Set(named)) }
   const rows = decisions.map((decision, place) => turnRows(decision, place, context))
+  const rollouts = rows.flatMap((row) => row.rollouts ?? [])
+  const opened = rows.flatMap((row) => row.opened ?? [])
   const failed = decisions.find((decision) => decision.kind === 'terminate' && decision.launchFailed)
   return {
     causes: event.causes,
@@ -156,6 +215,8 @@ function toTurnPlan(
     hosts: rows.flatMap((row) => row.hosts ?? []),
     host_updates: rows.flatMap((row) => row.host_updates ?? []),
     agent_updates: rows.flatMap((row) => row.agent_updates ?? []),
+    ...(rollouts.length === 0 ? {} : { rollouts }),
+    ...(opened.length === 0 ? {} : { opened }),
     ...(surge === 0 ? {} : { surge }),
     ...(endings === undefined ? {} : { endings }),
     ...(failed?.kind === 'terminate' && failed.launchFailed !== undefined
@@ -189,7 +250,24 @@ function inputsOf({ snapshot, algorithm, options }: TurnInput): Readonly<Record<
     image_id: snapshot.activeImage?.id ?? null,
     launch_blocked_until: snapshot.launchBlockedUntil ?? null,
     ...blocksOf(snapshot),
+    ...rolloutsOf(snapshot),
   }
+}
+
+/** Where none is under way, nothing is said. */
+function rolloutsOf({
+  rollouts,
+  rolloutHealth,
+  channelVersion,
+}: RegionSnapshot): Readonly<Record<string, unknown>> {
+  if (rollouts.length === 0) return {}
+  const said = rollouts.map(({ id, state, fromImage, toImage }) => ({
+    id,
+    state,
+    from: fromImage,
+    to: toImage,
+  }))
+  return { rollouts: said, canary: rolloutHealth ?? null, channel_version: channelVersion ?? null }
 }
 
 /** The first to end first; where nothing is blocked, nothing is said. */

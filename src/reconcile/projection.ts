@@ -4,12 +4,12 @@
  */
 import type { Agent } from '../model/agent.ts'
 import { isLive } from '../model/agent.ts'
-import type { Decision, LaunchDecision } from '../model/decision.ts'
+import type { Decision, LaunchDecision, RolloutDecision } from '../model/decision.ts'
 import type { HostStatus, HostStatusBefore } from '../model/host.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 
 /** What can be foreseen of a host's row; an algorithm's launches come after it. */
-type Foreseen = Exclude<Decision, LaunchDecision>
+type Foreseen = Exclude<Decision, LaunchDecision | RolloutDecision>
 
 /** Gives the same object when nothing would change. */
 export function project(snapshot: RegionSnapshot, decisions: readonly Foreseen[]): RegionSnapshot {

@@ -16,7 +16,9 @@ export interface TurnContext {
   readonly hosts: ReadonlyMap<string, HostView>
 }
 
-export type TurnRows = Partial<Pick<TurnPlan, 'actions' | 'hosts' | 'host_updates' | 'agent_updates'>>
+export type TurnRows = Partial<
+  Pick<TurnPlan, 'actions' | 'hosts' | 'host_updates' | 'agent_updates' | 'rollouts' | 'opened'>
+>
 type DecisionOf<Kind extends DecisionKind> = Extract<Decision, { kind: Kind }>
 type Entry<Kind extends DecisionKind> = (
   decision: DecisionOf<Kind>,
@@ -27,7 +29,7 @@ type Entry<Kind extends DecisionKind> = (
 const entries: { readonly [Kind in DecisionKind]: Entry<Kind> } = {
   launch: (decision, place, { snapshot }) => launchHosts(decision, place, snapshot),
   replace: ({ hostId: replaces, reason }, place, { snapshot }) =>
-    launchHosts({ count: 1, reason, replaces }, place, snapshot),
+    launchHosts({ count: 1, reason, replaces, imageId: snapshot.activeImage?.id }, place, snapshot),
   drain: (decision, place, { hosts }) => {
     const host = hosts.get(decision.hostId)
     if (host === undefined) return {}
@@ -36,6 +38,7 @@ const entries: { readonly [Kind in DecisionKind]: Entry<Kind> } = {
         {
           ...{ id: host.id, place, from: [host.status], to: 'DRAINING', reason: decision.reason },
           ...(decision.withSessions === true ? {} : { idle: true }),
+          ...(decision.notify === true ? { notify: true } : {}),
         },
       ],
     }
@@ -59,6 +62,28 @@ const entries: { readonly [Kind in DecisionKind]: Entry<Kind> } = {
   'clear-orphan': (decision, place) => ({
     actions: [{ place, kind: 'clear-orphan', target: decision.cloudId, params: {} }],
   }),
+  rollout: (decision, place) => ({
+    rollouts: [
+      {
+        ...{ id: decision.rolloutId, place, from: decision.from, to: decision.to, reason: decision.reason },
+        ...(decision.isCleared === undefined
+          ? {}
+          : { is_cleared: decision.isCleared, cleared_version: decision.clearedVersion ?? null }),
+        ...(decision.wantedFree === undefined ? {} : { wanted_free: decision.wantedFree }),
+        ...(decision.channelVersion === undefined ? {} : { channel_version: decision.channelVersion }),
+        ...(decision.counts === undefined ? {} : { counts: decision.counts }),
+      },
+    ],
+  }),
+  'open-rollout': ({ rolloutId: id, copies, switchWanted }, place) => ({
+    opened: [
+      {
+        ...{ id, place },
+        ...(copies === undefined ? {} : { copies }),
+        ...(switchWanted === undefined ? {} : { switch_wanted: switchWanted }),
+      },
+    ],
+  }),
   refuse: () => ({}),
   report: () => ({}),
 }
@@ -73,18 +98,24 @@ export function turnRows(decision: Decision, place: number, context: TurnContext
   return entry(decision, place, context)
 }
 
-/** LAUNCHING rows and the action that asks the provider for their machines, of the ACTIVE image. */
+/** LAUNCHING rows and the action that asks the provider for their machines. */
 function launchHosts(
-  launch: { readonly count: number; readonly reason: string; readonly replaces?: string },
+  launch: {
+    readonly count: number
+    readonly reason: string
+    readonly replaces?: string
+    readonly imageId: string | undefined
+  },
   place: number,
-  { region, activeImage }: RegionSnapshot,
+  { region, images }: RegionSnapshot,
 ): TurnRows {
+  const image = images.find(({ id }) => id === launch.imageId)
   // Neither the guard nor `replacements` lets a launch through then.
-  if (activeImage === undefined) return {}
+  if (image === undefined) return {}
   const { count, reason, replaces } = launch
   const params: LaunchParams = {
-    image: activeImage.imageId,
-    version: activeImage.version,
+    image: image.imageId,
+    version: image.version,
     count,
     instanceTypes: region.instanceTypes,
     agentsPerHost: region.agentsPerHost,
@@ -92,8 +123,8 @@ function launchHosts(
   const hosts = Array.from({ length: count }, (_, index) => ({
     id: hostId(region.id, region.turn, place, index),
     place,
-    image_id: activeImage.id,
-    version: activeImage.version,
+    image_id: image.id,
+    version: image.version,
     instance_type: region.instanceTypes[0] ?? '',
     capacity: region.agentsPerHost,
     reason,

@@ -11,8 +11,10 @@ import type { Action } from '../model/action.ts'
 import type { TerminateDecision, UpkeepDecision } from '../model/decision.ts'
 import type { Cause } from '../model/event.ts'
 import type { Region } from '../model/region.ts'
+import { isLeading } from '../model/rollout.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
-import type { FleetStore } from '../store/fleet-store.ts'
+import type { RegionSnapshot } from '../model/snapshot.ts'
+import type { FleetStore, RowIds } from '../store/fleet-store.ts'
 import type { Mirror } from '../store/mirror.ts'
 import type { TurnPlan } from '../store/turn-plan.ts'
 import type { AlgorithmFault } from './plan-turn.ts'
@@ -25,7 +27,10 @@ export interface RegionPolicy {
 }
 
 export interface TurnRunnerOptions {
-  readonly store: Pick<FleetStore, 'commitTurn' | 'readRegion' | 'readRows'>
+  readonly store: Pick<
+    FleetStore,
+    'commitTurn' | 'readRegion' | 'readRows' | 'readRolloutHealth' | 'switchRollouts'
+  >
   readonly mirror: Mirror
   readonly clock: Clock
   readonly logger: Logger
@@ -86,17 +91,20 @@ async function runTurn(
   const region = mirror.region(regionId)
   if (region === undefined) return 'done'
   const policy = await options.policyOf(region)
-  const snapshot = mirror.snapshot(regionId)
+  const snapshot = await snapshotOf(options, regionId)
   if (snapshot === undefined) return 'done'
 
   const startedAt = clock.now()
   const event = { regionId, causes }
   const unended = unendedHosts(snapshot, options.isTerminationOpen)
   const sweep = [...unended, ...without(options.sweepFindings(regionId), unended)]
-  const { plan, nextDeadline, held } = planTurn({ snapshot, event, sweep, ...policy })
+  const { plan, nextDeadline, held, switches } = planTurn({ snapshot, event, sweep, ...policy })
   options.noteHeld(regionId, held)
   options.armTimer(regionId, nextDeadline)
-  if (plan === undefined) return 'done'
+  if (plan === undefined) {
+    await switchGroups(options, switches, fence)
+    return 'done'
+  }
 
   options.fault('turn.before-commit')
   const committed = await store
@@ -119,6 +127,7 @@ async function runTurn(
   // The actions' calls go out before anything else is asked of this process.
   await clock.nextRound()
   await readBack(options, plan, committed)
+  await switchGroups(options, switches, fence)
   // A refusal that only repeats is no news.
   logger[stored ? 'info' : 'debug'](
     {
@@ -134,6 +143,47 @@ async function runTurn(
     'turn',
   )
   return 'done'
+}
+
+/** With how the roll-out that leads the region does, as long as that can turn it back. */
+async function snapshotOf(
+  { store, mirror }: TurnRunnerOptions,
+  regionId: string,
+): Promise<RegionSnapshot | undefined> {
+  const snapshot = mirror.snapshot(regionId)
+  const leading = snapshot?.rollouts.find(isLeading)
+  if (leading === undefined || leading.state === 'SWITCHED') return snapshot
+  const rolloutHealth = await store.readRolloutHealth(leading)
+  const now = mirror.snapshot(regionId)
+  return now === undefined ? undefined : { ...now, rolloutHealth }
+}
+
+/**
+ * What this region has cleared is switched with the rest of its group, by whoever clears the last of it. Nothing is lost
+ * with the process: what is cleared stands in the rows, and the next turn asks again.
+ */
+async function switchGroups(
+  { store, mirror, wake, fault }: TurnRunnerOptions,
+  groupIds: readonly string[],
+  fence: number,
+): Promise<void> {
+  for (const groupId of groupIds) {
+    fault('rollout.before-switch')
+    const rollouts = await store.switchRollouts(groupId, fence)
+    fault('rollout.after-switch')
+    if (rollouts.length === 0) continue
+    const asked = { images: rollouts.flatMap(({ fromImage, toImage }) => [fromImage, toImage]) }
+    const rows = await store.readRows(asked)
+    for (const regionId of mirror.apply({ ...rows, rollouts }))
+      wake(regionId, { kind: 'change', table: 'rollouts' })
+  }
+}
+
+/** A roll-out's images change with its state. */
+function imagesOf(steps: readonly { readonly id: string }[]): RowIds {
+  if (steps.length === 0) return {}
+  const ids = steps.map(({ id }) => id)
+  return { rollouts: ids, images: ids }
 }
 
 /** What is decided of a host already, the sweep need not say again. */
@@ -155,9 +205,10 @@ function actionsOf(plan: TurnPlan, regionId: string, turn: number): readonly Act
 
 /** The rows that the turn wrote, with the revisions that the database gave them. */
 async function readBack({ store, mirror }: TurnRunnerOptions, plan: TurnPlan, region: Region): Promise<void> {
-  const asked = {
+  const asked: RowIds = {
     hosts: [...plan.hosts, ...plan.host_updates].map((row) => row.id),
     agents: plan.agent_updates.map((row) => row.id),
+    ...imagesOf([...(plan.rollouts ?? []), ...(plan.opened ?? [])]),
   }
   const rows = await store.readRows(asked)
   mirror.apply({ ...rows, regions: [region] }, asked)

@@ -32,7 +32,9 @@ export function drainLeavers(
     snapshot.rollouts.flatMap((rollout) => {
       const { state, fromImage, toImage, options } = rollout
       const from = state === 'ROLLING_BACK' ? toImage : fromImage
-      return state === 'ROLLING_BACK' || state === 'DRAINING' ? [[from, options.notify_sessions] as const] : []
+      return state === 'ROLLING_BACK' || state === 'DRAINING'
+        ? [[from, options.notify_sessions] as const]
+        : []
     }),
   )
   const byAge = leaving.toSorted(

@@ -38,7 +38,10 @@ export function narrowTo(snapshot: RegionSnapshot, kept: KeptImage, launched: nu
 /** The same with nothing but what is there now: whoever lacks nothing of it has a full buffer. */
 export function asItStands(narrowed: RegionSnapshot): RegionSnapshot {
   const hosts = narrowed.hosts.flatMap((host): HostView | readonly never[] =>
-    host.status === 'ACTIVE' ? { ...host, capacity: host.waitingAgents + host.liveAgents } : [],
+    // One whose agents are still on their way is not there yet.
+    host.status === 'ACTIVE' && host.waitingAgents + host.liveAgents > 0
+      ? { ...host, capacity: host.waitingAgents + host.liveAgents }
+      : [],
   )
   return {
     ...narrowed,

@@ -20,7 +20,9 @@ import { alarmOf, stepOf, wayBackOf } from './steps.ts'
 export type Wish = (snapshot: RegionSnapshot) => number | undefined
 
 export interface RolloutPlan {
-  readonly decisions: readonly (RolloutDecision | DrainDecision | Extract<Decision, { kind: 'report' | 'refuse' }>)[]
+  readonly decisions: readonly (
+    RolloutDecision | DrainDecision | Extract<Decision, { kind: 'report' | 'refuse' }>
+  )[]
   /** For whom the algorithm is asked, the ACTIVE one first. */
   readonly kept: readonly KeptImage[]
   /** Groups that may be switched, as far as this region can say. */
@@ -62,10 +64,7 @@ function stepsOf(rollout: Rollout, view: StepView): RolloutPlan['decisions'] {
     if (why !== undefined && leadingRollout(view.snapshot) === undefined) {
       const back = wayBack(rollout, why)
       const reason = `DRAINING → ROLLED_BACK: ${why}; roll-out ${back.rolloutId} leads back`
-      return [
-        { kind: 'rollout', rolloutId: rollout.id, from: 'DRAINING', to: 'ROLLED_BACK', reason },
-        back,
-      ]
+      return [{ kind: 'rollout', rolloutId: rollout.id, from: 'DRAINING', to: 'ROLLED_BACK', reason }, back]
     }
   }
   const step = stepOf(rollout, view)
@@ -89,7 +88,10 @@ function bufferOf(
   const coming = narrowed.hosts.filter(({ status }) => status === 'LAUNCHING' || status === 'PRE_CONNECTION')
   const missingHosts = wish(asItStands(narrowed))
   const room = narrowed.region.maxHosts - narrowed.hosts.length
-  const free = narrowed.hosts.reduce((sum, host) => sum + (host.status === 'ACTIVE' ? host.waitingAgents : 0), 0)
+  const free = narrowed.hosts.reduce(
+    (sum, host) => sum + (host.status === 'ACTIVE' ? host.waitingAgents : 0),
+    0,
+  )
   return { missingHosts, withoutRoom: Math.max(0, (missingHosts ?? 0) - coming.length - room), free }
 }
 
@@ -100,7 +102,8 @@ function drains(
 ): ReturnType<typeof drainLeavers> {
   const ids = new Set(kept.map(({ image }) => image.id))
   const active = kept.find(({ role }) => role === 'active')
-  if (active === undefined || snapshot.hosts.every(({ imageId }) => imageId !== null && ids.has(imageId))) return []
+  if (active === undefined || snapshot.hosts.every(({ imageId }) => imageId !== null && ids.has(imageId)))
+    return []
   const narrowed = narrowTo(snapshot, active, 0)
   const missing = wish(asItStands(narrowed))
   const room = narrowed.region.maxHosts - narrowed.hosts.length

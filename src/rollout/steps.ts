@@ -52,7 +52,7 @@ function prepare(rollout: Rollout, view: StepView): RolloutStep | undefined {
   const back = rollout.rollbackWanted ?? neverConnected(view.snapshot)
   if (back !== undefined) return step(rollout, 'ROLLING_BACK', back)
   if (!rollout.paused) {
-    if (missingHosts === 0 && free > 0) {
+    if (missingHosts === 0) {
       const reason = `its buffer is full: ${counted(free, 'agent')} free`
       return step(rollout, 'READY', reason, { counts: { missing_hosts: 0, without_room: 0 } })
     }
@@ -70,9 +70,13 @@ function prepare(rollout: Rollout, view: StepView): RolloutStep | undefined {
   if (missing_hosts === counts.missing_hosts && without_room === counts.without_room) {
     return noteLevel(rollout, view.snapshot)
   }
-  const room = withoutRoom === 0 ? '' : `; max_hosts and max_surge_hosts leave no room for ${withoutRoom} of them`
+  const room =
+    withoutRoom === 0 ? '' : `; max_hosts and max_surge_hosts leave no room for ${withoutRoom} of them`
   const lack = missingHosts === undefined ? 'cannot be sized' : `lacks ${counted(missingHosts, 'host')}`
-  return step(rollout, 'PREPARING', `its buffer ${lack}${room}`, { counts, ...levelOf(rollout, view.snapshot) })
+  return step(rollout, 'PREPARING', `its buffer ${lack}${room}`, {
+    counts,
+    ...levelOf(rollout, view.snapshot),
+  })
 }
 
 function wait(rollout: Rollout, view: StepView): RolloutStep | undefined {
@@ -107,7 +111,8 @@ function watch(rollout: Rollout, view: StepView): RolloutStep | undefined {
 
 /** A canary that saw too little, of whom nobody but a person can say what to do. */
 export function alarmOf(rollout: Rollout, view: StepView): string | undefined {
-  if (rollout.state !== 'CANARY' || rollout.options.on_few_samples !== 'wait' || rollout.switchWanted) return undefined
+  if (rollout.state !== 'CANARY' || rollout.options.on_few_samples !== 'wait' || rollout.switchWanted)
+    return undefined
   const verdict = verdictOf(rollout, view)
   return verdict?.kind === 'too-few' ? `${verdict.reason}; switch it or roll it back` : undefined
 }
@@ -139,11 +144,12 @@ function empty(rollout: Rollout, { snapshot, isDue }: StepView): RolloutStep | u
 function clear(rollout: Rollout, view: StepView, verdict?: Verdict): RolloutStep | undefined {
   const { snapshot, free } = view
   const why = switchReason(rollout, snapshot)
-  if (why === undefined) return unclear(rollout, 'nothing asks for its switch any more') ?? noteLevel(rollout, snapshot)
+  if (why === undefined)
+    return unclear(rollout, 'nothing asks for its switch any more') ?? noteLevel(rollout, snapshot)
   const { clearedVersion, reason } = why
   if (rollout.isCleared && rollout.clearedVersion === clearedVersion) return noteLevel(rollout, snapshot)
   // Cleared once, it stays so: the database holds the switch until as many agents are free.
-  if (view.missingHosts !== 0 || free === 0) return noteLevel(rollout, snapshot)
+  if (view.missingHosts !== 0) return noteLevel(rollout, snapshot)
   const health = verdict === undefined ? '' : `; ${verdict.reason}`
   return step(rollout, rollout.state, `it may be switched: ${reason}${health}`, {
     isCleared: true,
@@ -155,7 +161,10 @@ function clear(rollout: Rollout, view: StepView, verdict?: Verdict): RolloutStep
 
 function unclear(rollout: Rollout, why: string): RolloutStep | undefined {
   if (!rollout.isCleared) return undefined
-  return step(rollout, rollout.state, `it may not be switched: ${why}`, { isCleared: false, clearedVersion: null })
+  return step(rollout, rollout.state, `it may not be switched: ${why}`, {
+    isCleared: false,
+    clearedVersion: null,
+  })
 }
 
 /** Who wants the switch, and for which of the channel's versions (null: for any). */
@@ -183,7 +192,12 @@ function levelFellBack(rollout: Rollout, snapshot: RegionSnapshot): string | und
 function noteLevel(rollout: Rollout, snapshot: RegionSnapshot): RolloutStep | undefined {
   const level = levelOf(rollout, snapshot)
   if (!('channelVersion' in level)) return undefined
-  return step(rollout, rollout.state, `channel ${snapshot.region.channel} has ${level.channelVersion ?? 'no version'}`, level)
+  return step(
+    rollout,
+    rollout.state,
+    `channel ${snapshot.region.channel} has ${level.channelVersion ?? 'no version'}`,
+    level,
+  )
 }
 
 function levelOf(

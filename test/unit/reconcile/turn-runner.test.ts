@@ -20,6 +20,8 @@ function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
   const options: TurnRunnerOptions = {
     store: {
       commitTurn: (_regionId, turn) => commit(turn),
+      readRolloutHealth: () => Promise.reject(new Error('no roll-out is under way')),
+      switchRollouts: () => Promise.resolve([]),
       readRegion: async () => {
         seen.reads += 1
         return {
