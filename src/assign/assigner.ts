@@ -1,12 +1,12 @@
 /**
- * Who gets which agent. A request goes through its regions in order; in each one claim decides, and the claimed agent's
- * manager must take the session before the user hears of it:
+ * Who gets which agent. A request goes through its regions in order, in each through the images that it may have; the claim
+ * decides, and the claimed agent's manager must take the session before the user hears of it:
  *
  *   arrival → claim (region by region) → acknowledged → answer
  *                │ none free   ↑    └─ not taken: agent given up, next claim
  *                └─► waiting room ─┘
  *
- * Whoever comes while others wait in a region stands behind them; with `waitMs` 0 that means no capacity there, at once.
+ * Whoever comes while others wait for an image in a region stands behind them; with `waitMs` 0 that means no capacity there, at once.
  */
 import type { Assignment, AssignRequest } from '../model/assignment.ts'
 import { MusterError } from '../model/errors.ts'
@@ -14,7 +14,7 @@ import type { Agent } from '../model/agent.ts'
 import type { Session } from '../store/fleet-store.ts'
 import { Claims, seatOf } from './claims.ts'
 import { Placement } from './placement.ts'
-import type { AssignAnswer, AssignerOptions, MissOutcome } from './seams.ts'
+import type { AssignAnswer, AssignerOptions } from './seams.ts'
 import { SharedWork } from './shared-work.ts'
 import type { Ticket } from './ticket.ts'
 import { firstThatApplies } from './ticket.ts'
@@ -40,11 +40,11 @@ export class Assigner {
     this.#room = new WaitingRoom({
       clock: options.clock,
       limit: options.queueLimit ?? defaultQueueLimit,
-      terms: (regionId) =>
-        `${this.#placement.isEnabled(regionId)} ${this.#placement.image(regionId)?.id ?? ''}`,
-      refusal: (regionId, ticket) => this.#refusal(regionId, ticket.request),
-      hasFree: (regionId) => this.#placement.hasFree(regionId),
-      claim: (regionId, ticket) => this.#claims.claim(regionId, ticket),
+      terms: (regionId) => this.#placement.terms(regionId),
+      refusal: (regionId, ticket) => this.#placement.refusal(regionId, ticket.request),
+      wish: (regionId, ticket) => this.#placement.wish(regionId, ticket),
+      hasFree: (regionId, imageId) => this.#placement.hasFree(regionId, imageId),
+      claim: (regionId, ticket, mayHaveNow) => this.#claims.claim(regionId, ticket, mayHaveNow),
     })
   }
 
@@ -69,6 +69,11 @@ export class Assigner {
   /** Requests in the wait queue whose demand counts in this region: each one once, in its first enabled region. */
   waitingUsers(regionId: string): number {
     return this.#room.waitingUsers(regionId)
+  }
+
+  /** Of these, those who wait there for another image than the ACTIVE one, by `images.id`. */
+  waitingUsersOf(regionId: string): Readonly<Record<string, number>> {
+    return this.#room.waitingUsersOf(regionId)
   }
 
   /**
@@ -128,28 +133,26 @@ export class Assigner {
     return await this.#miss(ticket, signal)
   }
 
-  /** One claim in each region that takes the request and where nobody waits before it. */
+  /** A claim in each region that takes the request, of images that nobody waits for before it. */
   async #claimNow(ticket: Ticket, signal: AbortSignal): Promise<Assignment | undefined> {
-    let keyWasLookedUp = ticket.request.idempotencyKey === undefined
-    for (const regionId of ticket.request.regions) {
+    const { request, sequence } = ticket
+    let keyWasLookedUp = request.idempotencyKey === undefined
+    for (const regionId of request.regions) {
       if (signal.aborted) return undefined
-      let outcome = this.#refusal(regionId, ticket.request)
-      if (outcome === undefined && !this.#mayClaim(regionId, ticket)) outcome = 'no-capacity'
+      let outcome = this.#placement.refusal(regionId, request)
       if (outcome === undefined) {
-        const claimed = await this.#claims.claim(regionId, ticket)
-        if (typeof claimed !== 'string') return claimed
-        keyWasLookedUp = true
-        outcome = claimed
+        const mayHaveNow = (imageId: string) =>
+          !signal.aborted && !this.#room.isAhead(regionId, imageId, sequence)
+        const claimed = await this.#claims.claim(regionId, ticket, mayHaveNow)
+        if (typeof claimed === 'object') return claimed
+        keyWasLookedUp ||= claimed !== undefined
+        outcome = claimed ?? 'no-capacity'
       }
       ticket.outcomes.set(regionId, outcome)
     }
-    const [anyRegion] = ticket.request.regions
+    const [anyRegion] = request.regions
     if (keyWasLookedUp || anyRegion === undefined) return undefined
     return await this.#claims.findServed(anyRegion, ticket)
-  }
-
-  #mayClaim(regionId: string, ticket: Ticket): boolean {
-    return this.#placement.image(regionId) !== undefined && !this.#room.isAhead(regionId, ticket.sequence)
   }
 
   async #waitForTurn(ticket: Ticket, signal: AbortSignal): Promise<Assignment | undefined> {
@@ -174,7 +177,8 @@ export class Assigner {
       requestedAt: ticket.requestedAt,
     })
     if (demandRegionId !== undefined) this.#options.wake(demandRegionId, { kind: 'assign', outcome })
-    return { outcome }
+    if (outcome !== 'version-mismatch') return { outcome }
+    return { outcome, served: this.#placement.servedVersions(request.regions) }
   }
 
   #ticket(request: AssignRequest): Ticket {
@@ -190,16 +194,9 @@ export class Assigner {
       waitsUntil: requestedAt + request.waitMs,
       demandRegionId: request.regions.find((regionId) => this.#placement.isEnabled(regionId)),
       outcomes: new Map(),
+      failedIn: new Set(),
       triesLeft: mostTries,
     }
-  }
-
-  /** What people set, as the mirror has it. Never capacity: that only a claim knows. */
-  #refusal(regionId: string, { version }: AssignRequest): MissOutcome | undefined {
-    if (!this.#placement.isEnabled(regionId)) return 'region-not-enabled'
-    const image = this.#placement.image(regionId)
-    if (image !== undefined && version !== undefined && version !== image.version) return 'version-mismatch'
-    return undefined
   }
 }
 

@@ -1,13 +1,16 @@
 /** One claim, and what becomes of the claimed agent: its session is acknowledged by the manager, or it is given up. */
 import { MusterError } from '../model/errors.ts'
 import type { Assignment } from '../model/assignment.ts'
+import type { Choice } from './outlook.ts'
 import type { Placement } from './placement.ts'
 import type { AssignerOptions, MissOutcome, Seat } from './seams.ts'
 import type { Ticket } from './ticket.ts'
 
 const defaultAcknowledgeMs = 5_000
+/** Characters of a manager's words that are kept. */
+const longestFailure = 1_000
 /** No image has this id: a claim with it can only find an assignment that was made before. */
-const noImage = ''
+const noImage: Choice = { imageId: '', rolloutId: null, arm: null }
 
 export type SeatResult = 'seated' | 'not-taken' | 'client-gone'
 
@@ -20,20 +23,27 @@ export class Claims {
     this.#placement = placement
   }
 
-  /** @throws MusterError `unavailable` (this daemon stands by) and whatever the store throws. */
-  async claim(regionId: string, ticket: Ticket): Promise<Assignment | MissOutcome> {
-    const imageId = this.#placement.image(regionId)?.id
-    if (imageId === undefined) return 'no-capacity'
-    const assignment = await this.#call(regionId, imageId, ticket)
-    if (assignment === undefined) return 'user-already-active'
-    if (assignment.outcome === 'not-active') throw standingBy()
-    if (assignment.outcome !== 'assigned') return assignment.outcome
-    const { agentId } = assignment
-    if (agentId !== null && !isReplay(assignment, ticket)) {
-      this.#placement.spend(regionId, agentId)
-      this.#options.wake(regionId, { kind: 'assign', outcome: 'assigned' })
+  /**
+   * An agent of the first image that has one, of those that the request may have and that it may have now. What it may have is
+   * looked up again after each claim: a switch in between leaves nobody with what was right before. Undefined: no claim was
+   * made.
+   * @throws MusterError `unavailable` (this daemon stands by) and whatever the store throws.
+   */
+  async claim(
+    regionId: string,
+    ticket: Ticket,
+    mayHaveNow: (imageId: string) => boolean,
+  ): Promise<Assignment | MissOutcome | undefined> {
+    const tried = new Set<string>()
+    for (;;) {
+      const choice = this.#placement
+        .choices(regionId, ticket)
+        .find(({ imageId }) => !tried.has(imageId) && mayHaveNow(imageId))
+      if (choice === undefined) return tried.size === 0 ? undefined : 'no-capacity'
+      tried.add(choice.imageId)
+      const claimed = await this.#claimOf(regionId, choice, ticket)
+      if (claimed !== 'no-capacity') return claimed
     }
-    return assignment
   }
 
   /** What the request's idempotency key was served with before, if it was. */
@@ -50,17 +60,34 @@ export class Claims {
     if (refusal === undefined && !signal.aborted) return 'seated'
     // A client that asked again and hung up has had its answer before: that session is not touched.
     if (signal.aborted && replayed) return 'client-gone'
-    await this.#giveUp(assignment, signal.aborted ? 'the client hung up' : (refusal ?? 'unknown'))
-    return signal.aborted ? 'client-gone' : 'not-taken'
+    // Who hung up tells nothing of the agent.
+    const failure = signal.aborted ? null : (refusal ?? 'unknown').slice(0, longestFailure)
+    await this.#giveUp(assignment, failure)
+    if (failure === null) return 'client-gone'
+    const { rolloutId, arm } = assignment
+    if (rolloutId !== null && arm === 'candidate') ticket.failedIn.add(rolloutId)
+    return 'not-taken'
   }
 
-  async #call(regionId: string, imageId: string, ticket: Ticket): Promise<Assignment | undefined> {
+  async #claimOf(regionId: string, choice: Choice, ticket: Ticket): Promise<Assignment | MissOutcome> {
+    const assignment = await this.#call(regionId, choice, ticket)
+    if (assignment === undefined) return 'user-already-active'
+    if (assignment.outcome === 'not-active') throw standingBy()
+    if (assignment.outcome !== 'assigned') return assignment.outcome
+    const { agentId } = assignment
+    if (agentId !== null && !isReplay(assignment, ticket)) {
+      this.#placement.spend(regionId, choice.imageId, agentId)
+      this.#options.wake(regionId, { kind: 'assign', outcome: 'assigned' })
+    }
+    return assignment
+  }
+
+  async #call(regionId: string, choice: Choice, ticket: Ticket): Promise<Assignment | undefined> {
     const { leadership, store } = this.#options
     const fence = leadership.fence()
     if (fence === undefined) throw standingBy()
     const { request } = ticket
-    const offer =
-      imageId === noImage ? { candidates: [], excludedHosts: [] } : this.#placement.offer(regionId, request)
+    const { imageId, rolloutId, arm } = choice
     try {
       return await store.claimAgent(regionId, fence, {
         userId: request.userId,
@@ -70,9 +97,9 @@ export class Claims {
         version: request.version ?? null,
         requestedAt: ticket.requestedAt,
         demandRegionId: ticket.demandRegionId ?? regionId,
-        ...offer,
-        rolloutId: null,
-        arm: null,
+        ...this.#placement.offer(regionId, imageId, request),
+        rolloutId,
+        arm,
       })
     } catch (error) {
       if (await this.#sessionIsTaken(ticket, error)) return undefined
@@ -132,13 +159,15 @@ export class Claims {
   }
 
   /** Best effort: what it does not reach, the deadline of ALLOCATED agents ends. */
-  async #giveUp(assignment: Assignment, why: string): Promise<void> {
+  /** `failure`: why the manager did not take the session; null: the client hung up. */
+  async #giveUp(assignment: Assignment, failure: string | null): Promise<void> {
     const { store, leadership, logger, wake } = this.#options
     const { id, agentId, hostId, regionId } = assignment
     if (agentId === null || regionId === null) return
+    const why = failure ?? 'the client hung up'
     logger.warn({ region: regionId, hostId, agentId, why }, 'agent given up')
     try {
-      await store.giveUpAgent(id, agentId, leadership.fence() ?? 0, null)
+      await store.giveUpAgent(id, agentId, leadership.fence() ?? 0, failure)
       wake(regionId, { kind: 'assign', outcome: 'given-up' })
     } catch (error) {
       logger.error({ region: regionId, agentId, err: error }, 'an agent could not be given up')

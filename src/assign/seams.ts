@@ -27,7 +27,7 @@ interface Leadership {
   fence(): number | undefined
 }
 
-/** Ids of WAITING agents, whom to offer first; undefined: the fullest host first. */
+/** Ids of WAITING agents, whom to offer first; undefined: the fullest host first. The snapshot has one image and its hosts. */
 export type Rank = (
   regionId: string,
   snapshot: RegionSnapshot,
@@ -67,5 +67,10 @@ export interface Seat {
 /** Why a request was not served; `given-up`: its client hung up. */
 export type MissOutcome = Exclude<AssignOutcome, 'assigned' | 'not-active'>
 
+/** By region id. */
+export type ServedVersions = Readonly<Record<string, readonly string[]>>
+
 export type AssignAnswer =
-  { readonly outcome: 'assigned'; readonly seat: Seat } | { readonly outcome: MissOutcome }
+  | { readonly outcome: 'assigned'; readonly seat: Seat }
+  | { readonly outcome: 'version-mismatch'; readonly served: ServedVersions }
+  | { readonly outcome: Exclude<MissOutcome, 'version-mismatch'> }

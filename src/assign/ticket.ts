@@ -21,6 +21,8 @@ export interface Ticket {
   readonly demandRegionId: string | undefined
   /** What each region last answered. */
   readonly outcomes: Map<string, MissOutcome>
+  /** Roll-outs whose candidate has failed it: it is served by the ACTIVE image then. */
+  readonly failedIn: Set<string>
   /** Agents that may yet be claimed for it. */
   triesLeft: number
 }

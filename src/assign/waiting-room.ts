@@ -1,18 +1,24 @@
 /**
- * Where requests wait for capacity, first come first served in each region. A request stands in the lines of all its
- * regions and leaves all of them when it is served. (There is one line a region and not one a version: a region has one
- * ACTIVE image, so all who stand in its line want the same agents, and whoever wants another version is sent away.)
+ * Where requests wait for capacity, first come first served for each image of each region. A request stands in a line of each
+ * of its regions, with those who want the same there, and leaves all of them when it is served. So nobody who waits for one
+ * version holds up who waits for another; whom several images will do (a canary's users) keeps his turn at each.
  *
- * A line is served one claim at a time, so that nobody overtakes while a claim is under way. It is `isDirty` when
- * something happened since the last claim began: it is set by changes of the region and cleared before the claim, so no
- * wake-up is lost, and a claim that found nothing is not repeated until something happens. A timer looks again anyway.
+ * A line is served one claim at a time, so that nobody overtakes while a claim is under way; where two lines want an image
+ * the one whose head came first goes first, and its head's leaving lets the other on. A line is `isDirty` when something
+ * happened since its last claim began: it is set by changes of the region and cleared before the claim, so no wake-up is
+ * lost, and a claim that found nothing is not repeated until something happens. A timer looks again anyway.
+ *
+ * Which images will do follows from the region's terms (what serves, what is tried in a canary). When they change, everybody
+ * is lined up anew in the order of arrival, so who waits without a version is served by the image that is ACTIVE by then.
  */
 import type { Clock } from '../lib/clock.ts'
 import { MusterError } from '../model/errors.ts'
 import type { Assignment } from '../model/assignment.ts'
+import type { Wish } from './placement.ts'
+import type { Line } from './region-lines.ts'
+import { RegionLines } from './region-lines.ts'
 import type { MissOutcome } from './seams.ts'
 import type { Ticket } from './ticket.ts'
-import { WaitingLine } from './waiting-line.ts'
 
 /** Events are hints: this is how late a lost one may make us, in milliseconds. */
 const lookAgainMs = 500
@@ -21,12 +27,18 @@ export interface WaitingRoomOptions {
   readonly clock: Clock
   /** Requests that may wait at once. */
   readonly limit: number
-  /** What the region asks of everybody, as one word: when it changes, those whom it no longer takes are sent away. */
+  /** What `refusal` and `wish` follow from, as one word: when it changes, those whom the region no longer takes are sent away. */
   readonly terms: (regionId: string) => string
   /** Why the region does not take the request, as far as the mirror knows. */
   readonly refusal: (regionId: string, ticket: Ticket) => MissOutcome | undefined
-  readonly hasFree: (regionId: string) => boolean
-  readonly claim: (regionId: string, ticket: Ticket) => Promise<Assignment | MissOutcome>
+  readonly wish: (regionId: string, ticket: Ticket) => Wish
+  readonly hasFree: (regionId: string, imageId: string) => boolean
+  /** Of those images that `mayHaveNow`; undefined: there is none, no claim was made. */
+  readonly claim: (
+    regionId: string,
+    ticket: Ticket,
+    mayHaveNow: (imageId: string) => boolean,
+  ) => Promise<Assignment | MissOutcome | undefined>
 }
 
 interface Waiter {
@@ -41,16 +53,15 @@ interface Waiter {
   readonly fail: (error: unknown) => void
 }
 
-interface Line {
-  readonly waiters: WaitingLine<Waiter>
+/** The lines of a region, and the terms that they were formed by. */
+interface Hall {
+  readonly lines: RegionLines<Waiter>
   terms: string
-  isDirty: boolean
-  isServed: boolean
 }
 
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions
-  readonly #lines = new Map<string, Line>()
+  readonly #halls = new Map<string, Hall>()
   readonly #demand = new Map<string, number>()
   readonly #waiters = new Set<Waiter>()
   #cancelTimer: (() => void) | undefined
@@ -69,18 +80,22 @@ export class WaitingRoom {
     return this.#demand.get(regionId) ?? 0
   }
 
-  /** Whether somebody who came before the given number stands in the region's line. */
-  isAhead(regionId: string, sequence: number): boolean {
-    const head = this.#lines.get(regionId)?.waiters.head
-    return head !== undefined && head.sequence < sequence
+  /** Of these, those who wait there for another image than the ACTIVE one, by its id. */
+  waitingUsersOf(regionId: string): Readonly<Record<string, number>> {
+    return this.#halls.get(regionId)?.lines.countedByOther() ?? {}
+  }
+
+  /** Whether somebody who came before the given number waits for the region's image. */
+  isAhead(regionId: string, imageId: string, sequence: number): boolean {
+    return this.#halls.get(regionId)?.lines.isAhead(imageId, sequence) ?? false
   }
 
   /** Something happened in the region that may let somebody through. */
   look(regionId: string): void {
-    const line = this.#lines.get(regionId)
-    if (line === undefined) return
-    line.isDirty = true
-    void this.#serve(regionId, line)
+    const hall = this.#halls.get(regionId)
+    if (hall === undefined) return
+    this.#heedTerms(regionId, hall)
+    this.#stir(regionId)
   }
 
   /**
@@ -134,17 +149,12 @@ export class WaitingRoom {
     this.#waiters.add(waiter)
     this.#count(waiter, 1)
     for (const regionId of waiter.regions) {
-      let line = this.#lines.get(regionId)
-      if (line === undefined) {
-        line = {
-          waiters: new WaitingLine(),
-          terms: this.#options.terms(regionId),
-          isDirty: true,
-          isServed: false,
-        }
-        this.#lines.set(regionId, line)
+      let hall = this.#halls.get(regionId)
+      if (hall === undefined) {
+        hall = { lines: new RegionLines(regionId), terms: this.#options.terms(regionId) }
+        this.#halls.set(regionId, hall)
       }
-      line.waiters.join(waiter)
+      hall.lines.join(waiter, this.#options.wish(regionId, waiter.ticket))
     }
     this.#armTimer()
     // What became free between its own claim and now must not wait for the next change.
@@ -152,20 +162,23 @@ export class WaitingRoom {
   }
 
   #leave(waiter: Waiter): void {
-    if (!this.#waiters.delete(waiter)) return
-    this.#count(waiter, -1)
-    for (const regionId of [...waiter.regions]) this.#leaveLine(waiter, regionId)
+    // There may be an agent for who moves up.
+    for (const regionId of this.#drop(waiter)) this.#stir(regionId)
   }
 
-  #leaveLine(waiter: Waiter, regionId: string): void {
+  /** Out of all lines; gives the regions where it stood at the head. */
+  #drop(waiter: Waiter): readonly string[] {
+    if (!this.#waiters.delete(waiter)) return []
+    this.#count(waiter, -1)
+    return [...waiter.regions].filter((regionId) => this.#leaveRegion(waiter, regionId))
+  }
+
+  #leaveRegion(waiter: Waiter, regionId: string): boolean {
     waiter.regions.delete(regionId)
-    const line = this.#lines.get(regionId)
-    if (line === undefined) return
-    const wasHead = line.waiters.head === waiter
-    line.waiters.leave(waiter)
-    if (line.waiters.size === 0 && !line.isServed) this.#lines.delete(regionId)
-    // There may be an agent for who moves up.
-    else if (wasHead) line.isDirty = true
+    const hall = this.#halls.get(regionId)
+    const wasHead = hall?.lines.leave(waiter) ?? false
+    if (hall?.lines.isEmpty === true) this.#halls.delete(regionId)
+    return wasHead
   }
 
   #end(waiter: Waiter): void {
@@ -177,36 +190,54 @@ export class WaitingRoom {
     waiter.settle(undefined)
   }
 
+  /** Nobody moves up at once, for what failed might fail for all of them: the timer tries again. */
   #fail(waiter: Waiter, error: unknown): void {
-    this.#leave(waiter)
+    this.#drop(waiter)
     waiter.fail(error)
   }
 
-  async #serve(regionId: string, line: Line): Promise<void> {
+  #stir(regionId: string): void {
+    const hall = this.#halls.get(regionId)
+    for (const line of hall?.lines.all() ?? []) {
+      line.isDirty = true
+      void this.#serve(regionId, line)
+    }
+  }
+
+  async #serve(regionId: string, line: Line<Waiter>): Promise<void> {
     if (line.isServed) return
     line.isServed = true
-    while (line.isDirty && line.waiters.size > 0) {
+    while (line.isDirty) {
       line.isDirty = false
-      this.#sendAway(regionId, line)
       const waiter = line.waiters.head
-      if (waiter === undefined || !this.#options.hasFree(regionId)) continue
+      if (waiter === undefined) break
+      if (!line.images.some((imageId) => this.#mayHaveNow(regionId, imageId, waiter))) continue
       if (waiter.claiming === undefined) {
         waiter.claiming = this.#claimFor(waiter, regionId, line)
         await waiter.claiming
       } else {
-        // Another region claims for the head. Nobody behind it goes first: it may yet need this region's agent.
+        // Another line claims for the head. Nobody behind it goes first: it may yet need this region's agent.
         await waiter.claiming
         line.isDirty = true
       }
     }
     line.isServed = false
-    if (line.waiters.size === 0) this.#lines.delete(regionId)
+    const hall = this.#halls.get(regionId)
+    hall?.lines.tidy(line)
+    if (hall?.lines.isEmpty === true) this.#halls.delete(regionId)
+  }
+
+  #mayHaveNow(regionId: string, imageId: string, { sequence }: Waiter): boolean {
+    return this.#options.hasFree(regionId, imageId) && !this.isAhead(regionId, imageId, sequence)
   }
 
   /** Never throws: what goes wrong is the waiter's answer. */
-  async #claimFor(waiter: Waiter, regionId: string, line: Line): Promise<void> {
+  async #claimFor(waiter: Waiter, regionId: string, line: Line<Waiter>): Promise<void> {
     try {
-      const claimed = await this.#options.claim(regionId, waiter.ticket)
+      const claimed =
+        (await this.#options.claim(regionId, waiter.ticket, (imageId) =>
+          this.#mayHaveNow(regionId, imageId, waiter),
+        )) ?? 'no-capacity'
       waiter.claiming = undefined
       if (typeof claimed !== 'string') {
         this.#leave(waiter)
@@ -214,32 +245,32 @@ export class WaitingRoom {
         return
       }
       waiter.ticket.outcomes.set(regionId, claimed)
-      if (claimed !== 'no-capacity') this.#refuse(waiter, regionId)
+      if (claimed !== 'no-capacity' && this.#leaveRegion(waiter, regionId)) this.#stir(regionId)
       if (this.#isClosed && this.#waiters.has(waiter)) this.#fail(waiter, stopping())
-      else if (waiter.isLate) this.#end(waiter)
+      else if (waiter.isLate || waiter.regions.size === 0) this.#end(waiter)
     } catch (error) {
       waiter.claiming = undefined
       this.#fail(waiter, error)
-      // The others keep their places; the timer tries again.
       line.isDirty = false
     }
   }
 
-  #refuse(waiter: Waiter, regionId: string): void {
-    this.#leaveLine(waiter, regionId)
-    if (waiter.regions.size === 0 && waiter.claiming === undefined) this.#end(waiter)
-  }
-
-  #sendAway(regionId: string, line: Line): void {
+  /** When the terms have changed: sends away whom the region no longer takes, and lines up the others by what they want now. */
+  #heedTerms(regionId: string, hall: Hall): void {
     const terms = this.#options.terms(regionId)
-    if (terms === line.terms) return
-    line.terms = terms
-    for (const waiter of line.waiters.all()) {
+    if (terms === hall.terms) return
+    hall.terms = terms
+    for (const waiter of hall.lines.clear()) {
       const refusal = this.#options.refusal(regionId, waiter.ticket)
-      if (refusal === undefined) continue
+      if (refusal === undefined) {
+        hall.lines.join(waiter, this.#options.wish(regionId, waiter.ticket))
+        continue
+      }
       waiter.ticket.outcomes.set(regionId, refusal)
-      this.#refuse(waiter, regionId)
+      waiter.regions.delete(regionId)
+      if (waiter.regions.size === 0) this.#end(waiter)
     }
+    if (hall.lines.isEmpty) this.#halls.delete(regionId)
   }
 
   #count(waiter: Waiter, by: 1 | -1): void {
@@ -253,7 +284,7 @@ export class WaitingRoom {
   #armTimer(): void {
     this.#cancelTimer ??= this.#options.clock.after(lookAgainMs, () => {
       this.#cancelTimer = undefined
-      for (const regionId of [...this.#lines.keys()]) this.look(regionId)
+      for (const regionId of [...this.#halls.keys()]) this.look(regionId)
       if (this.#waiters.size > 0 && !this.#isClosed) this.#armTimer()
     })
   }

@@ -90,6 +90,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
     clock,
     lastHeard: (hostId) => link.lastHeard(hostId),
     waitingUsers: (regionId) => assigner.waitingUsers(regionId),
+    waitingUsersOf: (regionId) => assigner.waitingUsersOf(regionId),
   })
   const trust = createTrust({ config, store: trustStore, clock, logger })
   const managers: Managers = createManagers({

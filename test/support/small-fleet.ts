@@ -6,13 +6,14 @@ import type { AssignRequest, Assignment } from '../../src/model/assignment.ts'
 import { MusterError } from '../../src/model/errors.ts'
 import type { HostStatus } from '../../src/model/host.ts'
 import type { BlockedOffering } from '../../src/model/offering.ts'
-import type { Region } from '../../src/model/region.ts'
+import type { Image, Region } from '../../src/model/region.ts'
+import type { Rollout } from '../../src/model/rollout.ts'
 import type { HostView, RegionSnapshot } from '../../src/model/snapshot.ts'
 import { Assigner } from '../../src/assign/assigner.ts'
 import type { AssignerOptions, Sessions } from '../../src/assign/seams.ts'
 import type { ClaimRequest, Miss } from '../../src/store/fleet-store.ts'
 import type { FleetView } from '../../src/store/fleet-view.ts'
-import { aHost, anAgent, anImage, aRegion, aSnapshot } from './factories.ts'
+import { aHost, anAgent, anImage, aRegion, aRollout, aSnapshot } from './factories.ts'
 import { TestClock } from './test-clock.ts'
 
 interface RegionOptions {
@@ -32,7 +33,11 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 export class SmallFleet {
   readonly clock = new TestClock()
+  /** `version`: of the ACTIVE image. */
   readonly regions = new Map<string, { region: Writable<Region>; version: string | undefined }>()
+  /** Beside each region's ACTIVE image; their ids are `imageIdOf(regionId, version)`. */
+  readonly images = new Map<string, Image[]>()
+  readonly rollouts = new Map<string, Rollout[]>()
   readonly hosts = new Map<string, HostRow>()
   readonly agents = new Map<string, Writable<Agent>>()
   readonly assignments: Writable<Assignment>[] = []
@@ -44,6 +49,7 @@ export class SmallFleet {
   readonly refusing = new Set<string>()
   /** Hosts whose manager never answers. */
   readonly silent = new Set<string>()
+  readonly givenUp: { agentId: string; failure: string | null }[] = []
   readonly started: { agentId: string; sessionId: string }[] = []
   fence: number | undefined = 1
   databaseIsAway = false
@@ -68,14 +74,38 @@ export class SmallFleet {
     this.changed(id)
   }
 
-  host(id: string, regionId: string, status: HostStatus = 'ACTIVE'): void {
-    const version = this.regions.get(regionId)?.version ?? 'v1'
-    this.hosts.set(id, { id, regionId, status, imageId: `${regionId}:${version}` })
+  /** Of the region's ACTIVE image unless told. */
+  host(id: string, regionId: string, status: HostStatus = 'ACTIVE', version?: string): void {
+    const ofImage = version ?? this.regions.get(regionId)?.version ?? 'v1'
+    this.hosts.set(id, { id, regionId, status, imageId: imageIdOf(regionId, ofImage) })
   }
 
-  /** A WAITING agent appears on the host (made when it is new). */
-  free(id: string, hostId = 'h1', regionId = 'fake/a'): void {
-    if (!this.hosts.has(hostId)) this.host(hostId, regionId)
+  /** A roll-out from the region's ACTIVE image to a CANDIDATE of the version is in this state. */
+  tries(version: string, changes: Partial<Rollout> = {}, regionId = 'fake/a'): Rollout {
+    const id = imageIdOf(regionId, version)
+    const fromImage = imageIdOf(regionId, this.regions.get(regionId)?.version ?? 'v1')
+    const rollout = aRollout({ id, regionId, fromImage, version, state: 'READY', ...changes })
+    this.images.set(regionId, [anImage({ id, regionId, version, status: 'CANDIDATE' })])
+    this.rollouts.set(regionId, [rollout])
+    this.changed(regionId)
+    return rollout
+  }
+
+  /** As a switch does: the candidate is ACTIVE, the other RETIRED. */
+  switches(regionId = 'fake/a'): void {
+    const held = this.regions.get(regionId)!
+    const [rollout] = this.rollouts.get(regionId)!
+    const version = held.version!
+    const old = anImage({ id: rollout!.fromImage, regionId, version, status: 'RETIRED' })
+    this.images.set(regionId, [old])
+    held.version = rollout!.version
+    this.rollouts.set(regionId, [{ ...rollout!, state: 'SWITCHED' }])
+    this.changed(regionId)
+  }
+
+  /** A WAITING agent appears on the host (made when it is new, of this version). */
+  free(id: string, hostId = 'h1', regionId = 'fake/a', version?: string): void {
+    if (!this.hosts.has(hostId)) this.host(hostId, regionId, 'ACTIVE', version)
     this.agents.set(id, anAgent({ id, hostId, regionId }))
     this.changed(regionId)
   }
@@ -132,12 +162,14 @@ export class SmallFleet {
       await this.latency()
       return answer
     },
-    giveUpAgent: async (assignmentId, agentId) => {
+    giveUpAgent: async (assignmentId, agentId, _, failure) => {
       await this.reach()
+      this.givenUp.push({ agentId, failure })
       const agent = this.agents.get(agentId)
       if (agent?.status === 'ALLOCATED' || agent?.status === 'CONNECTING') agent.status = 'DYING'
       const row = this.assignments.find((held) => held.id === assignmentId && held.agentId === agentId)
       if (row?.outcome === 'assigned') {
+        row.failure ??= failure
         row.outcome = 'given-up'
         row.endedAt ??= this.clock.now()
       }
@@ -205,9 +237,9 @@ export class SmallFleet {
       requestedAt: request.requestedAt,
       assignedAt: null,
       endedAt: null,
-      rolloutId: null,
-      arm: null,
-      failure: null,
+      ...(known?.arm === 'candidate' && known.failure !== null
+        ? { rolloutId: known.rolloutId, arm: known.arm, failure: known.failure }
+        : { rolloutId: request.rolloutId, arm: request.arm, failure: null }),
     }
     if (fence !== this.fence) return { ...answer, outcome: 'not-active' }
     const region = this.regions.get(regionId)?.region
@@ -258,18 +290,23 @@ export class SmallFleet {
     if (held === undefined) return undefined
     const { region, version } = held
     const image =
-      version === undefined ? undefined : anImage({ id: `${regionId}:${version}`, regionId, version })
+      version === undefined
+        ? undefined
+        : anImage({ id: imageIdOf(regionId, version), regionId, version, status: 'ACTIVE' })
     return aSnapshot({
       now: this.clock.now(),
       region: { ...region },
-      images: image === undefined ? [] : [image],
+      images: [...(image === undefined ? [] : [image]), ...(this.images.get(regionId) ?? [])],
       activeImage: image,
+      rollouts: this.rollouts.get(regionId) ?? [],
       hosts: this.hostViews().filter((host) => host.regionId === regionId),
       blockedOfferings: this.blocks.get(regionId) ?? [],
       launchBlockedUntil: region.launchBlockedUntil ?? undefined,
     })
   }
 }
+
+export const imageIdOf = (regionId: string, version: string): string => `${regionId}:${version}`
 
 export function aRequest(overrides: Partial<AssignRequest> = {}): AssignRequest {
   return { userId: 'alice', regions: ['fake/a'], waitMs: 0, ...overrides }

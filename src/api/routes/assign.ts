@@ -1,12 +1,12 @@
 import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import { z } from 'zod'
 
-import type { AssignAnswer, MissOutcome, Seat } from '../../assign/seams.ts'
+import type { AssignAnswer, MissOutcome, Seat, ServedVersions } from '../../assign/seams.ts'
 import type { AssignRequest } from '../../model/assignment.ts'
 import { MusterError } from '../../model/errors.ts'
-import type { ErrorCode } from '../../model/errors.ts'
 import type { ApiContext } from '../context.ts'
 import { hangUpSignal } from '../hang-up.ts'
+import type { Problem } from '../problems.ts'
 import { sendProblem } from '../problems.ts'
 import { RateLimiter } from '../rate-limiter.ts'
 import { checked, plainText } from '../validation.ts'
@@ -20,7 +20,7 @@ const assignBody = z.strictObject({
     .min(1)
     .max(16)
     .refine((ids) => new Set(ids).size === ids.length, 'names a region twice'),
-  /** Of the image; absent: any. */
+  /** Of the image; absent: whatever the region gives. */
   version: plainText(128).optional(),
   /** The session's id, if the caller wants to choose it; a fresh UUID otherwise. */
   session_id: z
@@ -38,13 +38,12 @@ const assignInput = z.object({
     .optional(),
 })
 
-const misses: Readonly<Record<MissOutcome, { readonly code: ErrorCode; readonly detail: string }>> = {
+const misses: Readonly<Record<Exclude<MissOutcome, 'version-mismatch'>, Problem>> = {
   'no-capacity': { code: 'no-capacity', detail: 'no agent is free in any of the regions' },
   'user-already-active': {
     code: 'user-already-active',
     detail: 'the user has as many agents as the region allows, or this session already',
   },
-  'version-mismatch': { code: 'version-mismatch', detail: 'no region serves this version' },
   'region-not-enabled': { code: 'region-not-enabled', detail: 'none of the regions is known and enabled' },
   'given-up': { code: 'unavailable', detail: 'the client hung up' },
 }
@@ -81,9 +80,21 @@ export function assignRoute(app: FastifyInstance, context: ApiContext): void {
     } finally {
       metrics.countAssign(answer?.outcome ?? fault, (clock.now() - startedAt) / 1000)
     }
-    if (answer.outcome !== 'assigned') return sendProblem(request, reply, misses[answer.outcome])
-    return shownSeat(answer.seat)
+    if (answer.outcome === 'assigned') return shownSeat(answer.seat)
+    const problem = answer.outcome === 'version-mismatch' ? mismatch(answer.served) : misses[answer.outcome]
+    return sendProblem(request, reply, problem)
   })
+}
+
+/** With what the client may ask for instead: in all, and in each region that takes requests. */
+function mismatch(served: ServedVersions): Problem {
+  const versions = [...new Set(Object.values(served).flat())]
+  const those = versions.length === 0 ? 'none at the moment' : versions.join(', ')
+  return {
+    code: 'version-mismatch',
+    detail: `no region serves this version; served: ${those}`,
+    also: { served_versions: versions, served_in: served },
+  }
 }
 
 function assignRequest(userId: string, given: unknown, key: unknown): AssignRequest {

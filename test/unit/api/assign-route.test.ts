@@ -48,7 +48,6 @@ test('the same key gives the same answer again', async () => {
 
 test.each([
   [{ regions: ['fake/a'] }, 503, 'no-capacity', '5'],
-  [{ regions: ['fake/a'], version: 'v0' }, 409, 'version-mismatch', undefined],
   [{ regions: ['fake/unknown'] }, 404, 'region-not-enabled', undefined],
 ])('%j is answered %i %s', async (body, status, code, retryAfter) => {
   const response = await assign(body)
@@ -62,6 +61,19 @@ test.each([
     code,
     detail: expect.any(String) as string,
     request_id: response.headers['x-request-id'],
+  })
+})
+
+test('who asks for a version that no region serves hears which they serve', async () => {
+  fixture.fleet.region('fake/b', { version: 'v2' })
+  fixture.fleet.region('fake/off', { version: 'v3', enabled: false })
+  const response = await assign({ regions: ['fake/a', 'fake/b', 'fake/off'], version: 'v0' })
+  expect(response.statusCode).toBe(409)
+  expect(response.json()).toMatchObject({
+    code: 'version-mismatch',
+    detail: 'no region serves this version; served: v1, v2',
+    served_versions: ['v1', 'v2'],
+    served_in: { 'fake/a': ['v1'], 'fake/b': ['v2'] },
   })
 })
 

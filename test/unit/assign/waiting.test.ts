@@ -104,7 +104,7 @@ describe('a request that may wait', () => {
     fleet.regions.get('fake/b')!.version = 'v2'
     fleet.changed('fake/b')
     expect(await disabled).toEqual({ outcome: 'region-not-enabled' })
-    expect(await outdated).toEqual({ outcome: 'version-mismatch' })
+    expect(await outdated).toEqual({ outcome: 'version-mismatch', served: { 'fake/b': ['v2'] } })
     fleet.free('b1', 'h2', 'fake/b')
     expect(await patientOne).toMatchObject({ outcome: 'assigned' })
   })
