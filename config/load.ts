@@ -111,7 +111,12 @@ export function loadConfig(environment: Environment, options: { generate: boolea
     secretsDir: secrets.directory,
     providers: providerOptionsOf(complete),
     seedFile: seedFileOf(complete, database),
-    warnings: [...unknownVariables(environment), ...weakSecrets(complete), ...wideDoors(complete)],
+    warnings: [
+      ...unknownVariables(environment),
+      ...weakSecrets(complete),
+      ...wideDoors(complete),
+      ...idleSettings(complete),
+    ],
   }
 }
 
@@ -174,6 +179,12 @@ function wideDoors(complete: Settings): readonly string[] {
       ? ['HASURA_GRAPHQL_CORS_DOMAIN: *, so any page in a browser may speak to the embedded endpoint']
       : []),
   ]
+}
+
+function idleSettings({ MUSTER_IMAGES_FILE, MUSTER_IMAGES_VERSION }: Settings): readonly string[] {
+  return MUSTER_IMAGES_VERSION !== undefined && MUSTER_IMAGES_FILE === undefined
+    ? ['MUSTER_IMAGES_VERSION: it counts for nothing without MUSTER_IMAGES_FILE']
+    : []
 }
 
 function suggestion(name: string): string {

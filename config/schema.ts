@@ -220,6 +220,14 @@ export const settings = {
     doc: 'YAML file with regions for a database that is new to Muster, or none; config/seed/demo.yaml on the embedded endpoint',
     schema: z.string().min(1).optional(),
   },
+  MUSTER_IMAGES_FILE: {
+    doc: 'JSON file with an image for each region, rolled out at the start unless the region has had it (docs/rollouts.md)',
+    schema: z.string().min(1).optional(),
+  },
+  MUSTER_IMAGES_VERSION: {
+    doc: 'the version of MUSTER_IMAGES_FILE, where it holds a plain map of regions to images',
+    schema: z.string().min(1).optional(),
+  },
   MUSTER_TICK: {
     doc: 'cron expression (seconds allowed, UTC) of the tick on which regions are scaled down',
     schema: cron.default('*/10 * * * * *'),

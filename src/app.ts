@@ -6,6 +6,7 @@
  *   stop: HTTP refuses → the lease is given back once nothing acts any more → the changes → the endpoint
  */
 import type { Environment } from '../config/environment.ts'
+import type { VersionImages } from '../config/images.ts'
 import type { Config } from '../config/load.ts'
 import { startApi } from './api/server.ts'
 import { createHasuraClient } from './hasura/client.ts'
@@ -24,6 +25,8 @@ const stopWithinMs = 10_000
 
 export interface AppOptions {
   readonly config: Config
+  /** To be rolled out where they are new. */
+  readonly images: VersionImages | undefined
   readonly logger: Logger
   readonly reporter: ErrorReporter
   /** What local hosts may inherit from. */

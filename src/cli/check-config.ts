@@ -1,4 +1,5 @@
 import type { Environment } from '../../config/environment.ts'
+import { imagesOfSettings } from '../../config/images.ts'
 import type { Config } from '../../config/load.ts'
 import {
   invalidConfig,
@@ -32,6 +33,7 @@ export async function checkConfig(options: CheckConfigOptions): Promise<number> 
   const environment = readEnvironment()
   const config = await checkedConfig(environment)
   if (config.seedFile !== undefined) readSeed(config.seedFile)
+  imagesOfSettings(config.settings)
   const certificates = await checkAuthority(config)
   if (!json) process.stdout.write(settingsText(config, certificates))
   let regions: readonly CheckedRegion[] = []

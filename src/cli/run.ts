@@ -2,6 +2,7 @@ import { flushCompileCache } from 'node:module'
 import { relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { imagesOfSettings } from '../../config/images.ts'
 import type { Config } from '../../config/load.ts'
 import { invalidConfig, loadConfig, readEnvironment, secretsOf } from '../../config/load.ts'
 import type { RunningApp } from '../app.ts'
@@ -24,6 +25,7 @@ export async function run(): Promise<void> {
   const config = loadConfig(environment, { generate: true })
   const faults = await providerFaults(config.providers, environment)
   if (faults.length > 0) throw invalidConfig(faults)
+  const images = imagesOfSettings(config.settings)
   const logger = createLogger({
     level: config.settings.LOG_LEVEL,
     pretty: config.settings.MUSTER_LOG_FORMAT === 'pretty',
@@ -53,7 +55,7 @@ export async function run(): Promise<void> {
   process.on('unhandledRejection', onFatal)
 
   const app = await Promise.race([
-    startApp({ config, environment, logger, reporter, onFatal }),
+    startApp({ config, images, environment, logger, reporter, onFatal }),
     ended.then(() => sleep(startGraceMs)),
   ])
   // A crash at any point of the start loses nothing, so neither does this.

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 
 import type { Environment } from '../../config/environment.ts'
+import type { VersionImages } from '../../config/images.ts'
 import type { Config } from '../../config/load.ts'
 import { loadAlgorithm } from '../../scaling-algorithms/index.ts'
 import type { SweepDesk } from '../api/sweep-desk.ts'
@@ -29,6 +30,7 @@ import type { RowHint } from '../store/change-feed.ts'
 import type { FleetStore } from '../store/fleet-store.ts'
 import { Mirror } from '../store/mirror.ts'
 import type { TrustStore } from '../store/trust-store.ts'
+import { startImagesOfFile } from './images-file.ts'
 import type { Managers } from './managers.ts'
 import { createManagers } from './managers.ts'
 import { createProviders } from './providers.ts'
@@ -41,6 +43,8 @@ const portPatienceMs = 3_000
 
 export interface DaemonOptions {
   readonly config: Config
+  /** To be rolled out where they are new. */
+  readonly images: VersionImages | undefined
   readonly logger: Logger
   /** What local hosts may inherit from. */
   readonly environment: Environment
@@ -129,16 +133,30 @@ export function createDaemon(options: DaemonOptions): Daemon {
     isConnected: (hostId) => link.isConnected(hostId),
   })
 
+  let newImages = options.images
+  let acting = new AbortController()
+  const startNewImages = async (signal: AbortSignal): Promise<void> => {
+    if (newImages === undefined) return
+    const isDone = await startImagesOfFile(
+      { store, images: newImages, newId: randomUUID, clock, logger },
+      signal,
+    )
+    if (isDone) newImages = undefined
+  }
+
   /** Act once the lease is ours, the rows are known, and there is a port for the managers of what is launched. */
   const beginActing = (): void => {
     if (isActing || !isCurrent || fence() === undefined || link.port === undefined) return
     isActing = true
+    acting = new AbortController()
+    void startNewImages(acting.signal)
     reconciliation.start()
     for (const regionId of mirror.regionIds) wake(regionId, { kind: 'resync', why: 'start' })
   }
   const endActing = async (): Promise<void> => {
     if (!isActing) return
     isActing = false
+    acting.abort()
     await reconciliation.stop()
   }
 
