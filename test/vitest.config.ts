@@ -1,9 +1,10 @@
 import { defineConfig } from 'vitest/config'
 
+import { LongestFirst } from './support/longest-first.ts'
 import { useTemporaryFolder } from './support/temporary-folder.ts'
 
 const root = new URL('..', import.meta.url).pathname
-const tests = { root, testTimeout: 180_000, hookTimeout: 120_000 }
+const tests = { root, testTimeout: 300_000, hookTimeout: 200_000 }
 
 useTemporaryFolder()
 
@@ -13,6 +14,7 @@ export default defineConfig({
     // Two cores: real PostgreSQL servers and host processes share them with the tests.
     maxWorkers: 2,
     reporters: ['default'],
+    sequence: { sequencer: LongestFirst },
     projects: [
       // What is pure needs no process of its own: modules are loaded once for all files.
       { test: { ...tests, name: 'pure', isolate: false, include: ['test/{unit,simulation}/**/*.test.ts'] } },

@@ -13,7 +13,7 @@ export async function expectNoneDoubledOrOrphaned(daemon: Daemon): Promise<void>
       expect(running).toEqual(rows)
       return true
     },
-    { timeoutMs: 60_000, everyMs: 100, what: 'rows and processes agree' },
+    { everyMs: 100, what: 'rows and processes agree' },
   )
   for (const [cloudId, processes] of await daemon.processes()) {
     expect(new Set(processes.map((one) => one.group)).size, `${cloudId} has one process group`).toBe(1)

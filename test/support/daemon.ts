@@ -131,7 +131,7 @@ export class Daemon {
         const { status } = await this.get(until === 'ready' ? '/readyz' : '/healthz')
         return status === 200
       },
-      { timeoutMs: 60_000, everyMs: 25, what: `the daemon is ${until}` },
+      { everyMs: 25, what: `the daemon is ${until}` },
     )
     if (state === 'ended') throw new Error(`the daemon ended:\n${this.#output}`)
   }
@@ -237,7 +237,7 @@ export class Daemon {
   }
 
   /** Wait until the buffer is full, with less than a host's seats too many, and nothing is under way. */
-  async untilFree(count: number, timeoutMs = 60_000): Promise<void> {
+  async untilFree(count: number): Promise<void> {
     const seatsPerHost = 2
     await eventually(
       async () => {
@@ -250,7 +250,7 @@ export class Daemon {
         })
         return true
       },
-      { timeoutMs, everyMs: 50, what: `${count} free agents and nothing on its way` },
+      { everyMs: 50, what: `${count} free agents and nothing on its way` },
     )
   }
 

@@ -127,7 +127,7 @@ export async function startAwsWorld(environment: Readonly<Record<string, string>
       [id, ...names.map((name) => valueOf(row[name]))],
     )
   }
-  const settled = (regionId: string, count: number, timeoutMs = 60_000) =>
+  const settled = (regionId: string, count: number, timeoutMs = 100_000) =>
     eventually(
       async () => {
         const rows = await hosts(regionId)

@@ -76,7 +76,6 @@ describeWithMoto('through faults by chance', () => {
           return hosts.filter(({ status }) => status === 'ACTIVE').length >= count ? hosts : undefined
         },
         {
-          timeoutMs: 90_000,
           everyMs: 100,
           what: `${count} hosts in ${region}\n${daemon.output.slice(-6000)}`,
         },

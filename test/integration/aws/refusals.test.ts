@@ -37,14 +37,21 @@ describeWithMoto('a daemon whose EC2', () => {
     const { body } = await world.daemon.get<{ regions: Record<string, unknown>[] }>('/v1/regions')
     return body.regions.find((one) => one['id'] === regionId)
   }
-  const runs = () =>
-    world.proxy.requests
-      .filter(({ action }) => action === 'RunInstances')
-      .map(({ parameters }) => {
+  /** What was asked for; asked again with its token, it is the same call. */
+  const calls = () => {
+    const asked = world.proxy.requests.filter(({ action }) => action === 'RunInstances')
+    return [...Map.groupBy(asked, ({ parameters }) => parameters.get('ClientToken')).values()].map(
+      ([first, ...repeats]) => {
+        const { parameters } = first!
         const zone = ['us-east-1a', 'us-east-1b'][world.subnets.indexOf(parameters.get('SubnetId') ?? '')]
         const market = parameters.get('InstanceMarketOptions.MarketType') ?? 'on-demand'
-        return `${parameters.get('InstanceType')} ${zone} ${market}`
-      })
+        return {
+          offering: `${parameters.get('InstanceType')} ${zone} ${market}`,
+          isRepeated: repeats.length > 0,
+        }
+      },
+    )
+  }
 
   it('has no capacity asks for the next offering: zones, types, spot before on-demand', async () => {
     const id = 'aws/us-east-1/fallback'
@@ -60,8 +67,9 @@ describeWithMoto('a daemon whose EC2', () => {
       'c6a.large us-east-1b spot',
       'm6a.large us-east-1a on-demand',
     ]
+    expect(calls().map(({ offering }) => offering)).toEqual([...order, 'm6a.large us-east-1b on-demand'])
     // The throttled one was asked for again.
-    expect(runs()).toEqual([order[0], ...order, 'm6a.large us-east-1b on-demand'])
+    expect(calls()[0]?.isRepeated).toBe(true)
     const blocked = await blocks(id)
     expect(blocked.map((row) => `${row['instance_type']} ${row['zone']} ${row['lifecycle']}`)).toEqual(order)
     expect(blocked.every((row) => row['code'] === 'insufficient-capacity')).toBe(true)
@@ -151,7 +159,10 @@ describeWithMoto('a daemon whose EC2', () => {
     world.proxy.fault('RunInstances', { kind: 'partial', machines: 1 })
     await world.addRegion(id, 2)
     const hosts = await world.settled(id, 2)
-    expect(runs()).toEqual(['m6a.large us-east-1a on-demand', 'm6a.large us-east-1b on-demand'])
+    expect(calls().map(({ offering }) => offering)).toEqual([
+      'm6a.large us-east-1a on-demand',
+      'm6a.large us-east-1b on-demand',
+    ])
     expect(hosts.map(({ zone }) => zone).toSorted()).toEqual(['us-east-1a', 'us-east-1b'])
     expect(await blocks(id)).toMatchObject([{ zone: 'us-east-1a', code: 'insufficient-capacity' }])
     await world.drop([id])
@@ -159,22 +170,18 @@ describeWithMoto('a daemon whose EC2', () => {
 
   it('keeps no client tokens, and hides for longer than it says, has its doubles ended before anybody sits there', async () => {
     const { daemon, proxy, machines } = world
+    proxy.forget()
     await daemon.signal('SIGKILL')
     await daemon.start('ready', { MUSTER_AWS_CLIENT_TOKENS: 'ignored' })
     proxy.keepsTokens = false
     proxy.invisibleMs = 60_000
-    const seen = new Map<string, number>()
-    machines.watch = (standing) => {
-      const now = performance.now()
-      for (const { id } of standing) seen.set(id, now)
-    }
     proxy.fault('RunInstances', { kind: 'reset-after' }, { kind: 'reset-after' })
     const ids = ['aws/us-east-1/twice-a', 'aws/us-east-1/twice-b']
     for (const id of ids) await world.addRegion(id, 1, { max_hosts: 1 })
     await eventually(() => proxy.doubled.length === 2)
     proxy.invisibleMs = 0
     proxy.show()
-    const shownAt = performance.now()
+    const shownAt = proxy.requests.length
     const seats = await Promise.all(
       ids.map((id, index) =>
         eventually(async () => {
@@ -197,11 +204,26 @@ describeWithMoto('a daemon whose EC2', () => {
       expect(await sessionOf(seats[index]!)).toBe(seats[index]?.session_id)
     }
     const rows = (await Promise.all(ids.map((id) => world.hosts(id)))).flat().map((host) => host.cloud_id)
-    const doubles = [...proxy.given.values()].flatMap((given) => given.ids).filter((id) => !rows.includes(id))
-    expect(doubles).toHaveLength(2)
-    // The grace time and three sweeps, once they show; and a while for a computer that is busy.
-    const lives = doubles.map((id) => (seen.get(id) ?? Infinity) - shownAt)
-    expect(Math.max(...lives)).toBeLessThan(2000 + 3 * 2000 + 5000)
+    for (const [launchId, given] of proxy.given) {
+      const doubles = given.ids.filter((id) => !rows.includes(id))
+      expect(doubles, launchId).toHaveLength(1)
+      const since = proxy.requests.slice(shownAt)
+      const endedAt = since.findIndex(
+        ({ action, parameters }) =>
+          action === 'TerminateInstances' && [...parameters.values()].includes(doubles[0]!),
+      )
+      expect(endedAt, launchId).toBeGreaterThan(-1)
+      // The sweep that found it, and those of the grace time.
+      const lists = since.slice(0, endedAt).filter(({ action, parameters }) => {
+        const values = [...parameters.values()]
+        return (
+          action === 'DescribeInstances' &&
+          ids.some((id) => launchId.startsWith(`${id}:`) && values.includes(id))
+        )
+      })
+      expect(lists.length, launchId).toBeGreaterThan(1)
+      expect(lists.length, launchId).toBeLessThanOrEqual(4)
+    }
   })
 
   describe('is asked for what cannot be', () => {

@@ -7,6 +7,8 @@ import { startDaemon } from '../../support/daemon.ts'
 import { eventually } from '../../support/eventually.ts'
 
 let daemon: Daemon
+/** Well before the 15 s that a region has unless it says otherwise: these say 2 s. In milliseconds. */
+const noticed = 14_000
 afterEach(async () => daemon.dispose())
 
 describe('kill -9 of a manager', () => {
@@ -19,10 +21,9 @@ describe('kill -9 of a manager', () => {
     process.kill(group, 'SIGKILL')
     await eventually(
       async () => (await daemon.hosts()).find((host) => host.id === victim?.id)?.status !== 'ACTIVE',
-      { timeoutMs: 7_000, what: 'the killed manager is noticed within its deadline and 5 s' },
+      { timeoutMs: noticed, what: 'the killed manager is noticed by the deadline of its region' },
     )
     await eventually(async () => !(await daemon.hosts()).some((host) => host.id === victim?.id), {
-      timeoutMs: 60_000,
       what: 'its host has ended',
     })
     await daemon.untilFree(4)
@@ -38,9 +39,9 @@ describe('kill -9 of a manager', () => {
     process.kill((await daemon.processes()).get(host?.cloud_id ?? '')?.[0]?.group ?? 0, 'SIGKILL')
     await eventually(
       async () => (await daemon.hosts()).find((one) => one.id === seat.host_id)?.status === 'UNRESPONSIVE',
-      { timeoutMs: 7_000 },
+      { timeoutMs: noticed },
     )
-    await eventually(async () => (await daemon.free()).length === 4, { timeoutMs: 60_000 })
+    await eventually(async () => (await daemon.free()).length === 4)
     expect(await sessionOf(seat)).toBe(seat.session_id)
   })
 })

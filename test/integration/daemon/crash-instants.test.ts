@@ -26,7 +26,7 @@ describe('kill -9 of the daemon at random instants', () => {
       expect(await sessionOf(seat)).toBe(seat.session_id)
     }
     await daemon.setRegion({ target_free_agents: 4 })
-    await daemon.untilFree(4, 120_000)
+    await daemon.untilFree(4)
     await expectNoneDoubledOrOrphaned(daemon)
     expect(await sessionOf(seat)).toBe(seat.session_id)
   }, 900_000)

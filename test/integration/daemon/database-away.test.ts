@@ -38,7 +38,7 @@ describeOnPostgres('a PostgreSQL that is stopped as by a crash, for 30 s', () =>
 
     await postgres.start()
     // Promised are 2 s on a machine with nothing else to do; a back-off that grew during the absence takes far longer.
-    const soon = { timeoutMs: 6_000 }
+    const soon = { timeoutMs: 12_000 }
     await eventually(
       async () => {
         await daemon.setRegion({ target_free_agents: 6 })

@@ -29,7 +29,6 @@ describe('a machine that its provider takes', () => {
     // One host, and no room for another but beside one that leaves.
     await daemon.setRegion({ target_free_agents: 1, max_hosts: 1, max_surge_hosts: 1 })
     await eventually(async () => (await standing()).length === 1, {
-      timeoutMs: 60_000,
       what: 'one host stands',
     })
   })
@@ -43,8 +42,7 @@ describe('a machine that its provider takes', () => {
   const answerOf = async ({ address, port }: { address: string; port: number }) =>
     (await (await fetch(`http://${address}:${port}/`)).json()) as { session_id?: string; ends_at?: string }
   /** A user on the only host that takes users. */
-  const aUser = (name: string) =>
-    eventually(() => aSession(daemon, name), { timeoutMs: 60_000, everyMs: 250 })
+  const aUser = (name: string) => eventually(() => aSession(daemon, name), { everyMs: 250 })
 
   it('is fenced, replaced beside itself and, though it is busy and the daemon was killed, ended at its time', async () => {
     const seat = await aUser('ann')
@@ -78,9 +76,9 @@ describe('a machine that its provider takes', () => {
     // Beside the one that is taken, or after it, as fast as this machine is: max_hosts is 1.
     await eventually(
       async () => (await standing()).some(({ id, status }) => id !== seat.host_id && status === 'ACTIVE'),
-      { timeoutMs: 60_000, what: 'its replacement is ACTIVE' },
+      { what: 'its replacement is ACTIVE' },
     )
-    await eventually(async () => (await hostOf(seat.host_id)).status === 'TERMINATED', { timeoutMs: 60_000 })
+    await eventually(async () => (await hostOf(seat.host_id)).status === 'TERMINATED')
     expect(Date.now()).toBeGreaterThanOrEqual(end.getTime())
     const ended = (await daemon.decisions(`target=${seat.host_id}&limit=100`)).filter(
       ({ kind }) => kind === 'terminate',
@@ -114,7 +112,7 @@ describe('a machine that its provider takes', () => {
         if (old?.status !== 'ACTIVE') expect([old?.status, other?.status]).toEqual(['DRAINING', 'ACTIVE'])
         return old?.status === 'DRAINING' && other
       },
-      { timeoutMs: 60_000, everyMs: 5, what: 'the exchange' },
+      { everyMs: 5, what: 'the exchange' },
     )
     expect(await hostOf(seat.host_id)).toMatchObject({
       reason: `its provider advises to leave its machine, and its replacement ${replacement.id} is ACTIVE`,
@@ -125,7 +123,7 @@ describe('a machine that its provider takes', () => {
     const decided = await daemon.decisions(`target=${seat.host_id}&limit=100`)
     expect(decided.map(({ kind }) => kind).toReversed()).toEqual(['replace', 'drain'])
     await fetch(`http://${seat.address}:${seat.port}/end`, { method: 'POST' })
-    await eventually(async () => (await hostOf(seat.host_id)).status === 'TERMINATED', { timeoutMs: 60_000 })
+    await eventually(async () => (await hostOf(seat.host_id)).status === 'TERMINATED')
     expect((await standing()).map(({ id }) => id)).toEqual([replacement.id])
     await expectNoneDoubledOrOrphaned(daemon)
   })

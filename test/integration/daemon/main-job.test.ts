@@ -81,7 +81,6 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
         { id: seat.host_id },
       )
       await eventually(async () => (await daemon.free()).length >= 4, {
-        timeoutMs: 60_000,
         what: 'a replacement',
       })
       const still = (await daemon.hosts()).find((host) => host.id === seat.host_id)
@@ -163,6 +162,6 @@ async function untilEnded(daemon: Daemon, hostId: string): Promise<void> {
       )
       return host.status === 'TERMINATED'
     },
-    { timeoutMs: 60_000, everyMs: 50, what: `${hostId} is TERMINATED` },
+    { everyMs: 50, what: `${hostId} is TERMINATED` },
   )
 }

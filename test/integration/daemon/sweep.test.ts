@@ -64,7 +64,6 @@ describeOnPostgres('a database that has lost its rows', () => {
     await eventually(
       async () => (await statesOf({ dry_run: true }))?.every((state) => state === 'clear-orphan held'),
       {
-        timeoutMs: 30_000,
         what: 'every machine is known for an orphan, and held back',
       },
     )
@@ -90,7 +89,6 @@ describeOnPostgres('a database that has lost its rows', () => {
     const confirmed = await muster('sweep', '--confirm', '--json')
     expect(JSON.parse(confirmed.stdout)).toMatchObject([{ region: 'local/demo', failure: null }])
     await eventually(async () => (await daemon.processes()).size === 0, {
-      timeoutMs: 60_000,
       what: 'all have ended',
     })
     await eventually(async () => (await heldNow()) === '0')
@@ -114,18 +112,18 @@ describe('managers that all fall silent at once', () => {
       return before.filter((host) => standing.has(host.id)).length
     }
     // All are replaced; one is ended.
-    await eventually(async () => (await daemon.free()).length === 6, { timeoutMs: 60_000 })
-    await eventually(async () => (await left()) === 2 && (await heldNow()) === '2', { timeoutMs: 60_000 })
+    await eventually(async () => (await daemon.free()).length === 6)
+    await eventually(async () => (await left()) === 2 && (await heldNow()) === '2')
     for (let crash = 0; crash < 2; crash += 1) {
       await daemon.signal('SIGKILL')
       await daemon.start()
-      await eventually(async () => (await heldNow()) === '2', { timeoutMs: 30_000, what: 'held again' })
+      await eventually(async () => (await heldNow()) === '2', { what: 'held again' })
       expect(await left()).toBe(2)
     }
     const reports = await daemon.decisions('region=local/demo&limit=200')
     expect(reports.filter(({ kind }) => kind === 'terminate')).toHaveLength(1)
     expect((await daemon.post('/v1/sweep', { body: { confirm: true } })).status).toBe(200)
-    await eventually(async () => (await left()) === 0, { timeoutMs: 60_000, what: 'all three have ended' })
+    await eventually(async () => (await left()) === 0, { what: 'all three have ended' })
     await daemon.untilFree(6)
   })
 })

@@ -39,7 +39,6 @@ describeOnPostgres('two daemons on one database', () => {
 
       await first.signal(signal)
       await eventually(async () => (await second.fetch('/readyz')).status === 200, {
-        timeoutMs: 30_000,
         what: 'takes over',
       })
       await second.untilFree(4)

@@ -42,9 +42,11 @@ describeOnPostgres('an endpoint whose server stops and starts again', () => {
     await eventually(() => stream.answers.some((answer) => answer.errors !== undefined))
 
     await postgres.start()
-    const began = performance.now()
+    // At once on a machine with nothing else to do; a back-off that grew meanwhile takes far longer.
+    const soon = { timeoutMs: 10_000 }
     await eventually(
       async () => (await library.ask('{ author(where: {id: {_eq: 5}}) { id } }')).data !== undefined,
+      soon,
     )
     await library.ask('mutation { update_author_by_pk(pk_columns: {id: 1}, _set: {name: "Jane"}) { id } }')
     await library.ask(
@@ -54,8 +56,7 @@ describeOnPostgres('an endpoint whose server stops and starts again', () => {
       expect(live.answers.at(-1)).toEqual({ data: { author_by_pk: { name: 'Jane' } } })
       expect(stream.answers.at(-1)).toEqual({ data: { book_stream: [{ isbn: '9' }] } })
       return true
-    })
-    expect(performance.now() - began).toBeLessThan(2_000)
+    }, soon)
     expect((await library.ask('{ author(where: {id: {_eq: 5}}) { id } }')).data).toEqual({
       author: [{ id: 5 }],
     })

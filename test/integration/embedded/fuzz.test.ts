@@ -21,7 +21,7 @@ const shareOfAdmin = 0.5
 const firstSeed = Number(process.env['MUSTER_TEST_FUZZ_SEED'] ?? 1)
 const perBatch = 20
 /** Of a batch, while others run on the same two cores. */
-const patienceMs = 20_000
+const patienceMs = 60_000
 /** What only the inside knows: SQL, names that we make up, files. */
 const internal =
   /\bselect\b.*\bfrom\b|\binsert into\b|syntax error at or near|\bt\d+\.|muster_|node_modules|\.ts:\d|\$\d+::|internal error/i

@@ -56,7 +56,7 @@ describe('a process killed under write load, again and again', { timeout: 900_00
       const process = startToKill([writer, dataDir])
       // Right after the start, in the midst, and with some log to replay.
       const transactions = 1 + ((kill * 37) % 150)
-      await eventually(() => process.lines().length >= transactions, { timeoutMs: 60_000, everyMs: 5 })
+      await eventually(() => process.lines().length >= transactions, { everyMs: 5 })
       await process.kill()
       acknowledged.push(...process.lines())
     }
@@ -84,7 +84,7 @@ describe('a process killed under write load, again and again', { timeout: 900_00
           .lines()
           .find((line) => line.startsWith('GraphQL'))
           ?.split(/\s+/)[1]
-      await eventually(() => urlOf() !== undefined, { timeoutMs: 60_000, what: 'the endpoint serves' })
+      await eventually(() => urlOf() !== undefined, { what: 'the endpoint serves' })
       const url = urlOf() ?? ''
       const write = async (): Promise<void> => {
         for (;;) {
@@ -97,7 +97,7 @@ describe('a process killed under write load, again and again', { timeout: 900_00
       }
       const before = acknowledged.length
       const writers = [write(), write(), write(), write()].map((each) => each.catch(() => undefined))
-      await eventually(() => acknowledged.length >= before + 50 * (kill + 1), { timeoutMs: 60_000 })
+      await eventually(() => acknowledged.length >= before + 50 * (kill + 1))
       await endpoint.kill()
       await Promise.all(writers)
     }

@@ -160,6 +160,7 @@ describeOnPostgres('what guards the managers’ door', () => {
     const manager = await linked.connect(await linked.seedHost('talker'))
     const report = linked.trust.reportInfo.bind(linked.trust)
     let writes = 0
+    const began = performance.now()
     linked.trust.reportInfo = (...args) => {
       writes += 1
       return report(...args)
@@ -174,7 +175,8 @@ describeOnPostgres('what guards the managers’ door', () => {
         const [row] = await fleet.sql(`select info from fleet.backends where id = 'talker'`)
         return (row!['info'] as Buffer | null)?.toString() === '{"n":200}'
       })
-      expect(writes).toBeLessThanOrEqual(3)
+      // The first, the last, and one a second of what this machine takes to hear them all.
+      expect(writes).toBeLessThanOrEqual(2 + Math.ceil((performance.now() - began) / 1_000))
     } finally {
       linked.trust.reportInfo = report
     }
