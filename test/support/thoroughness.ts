@@ -1,6 +1,6 @@
 /**
  * How much of what can be repeated a run repeats: `make test` enough to see a guard that broke, `.ci/run` (which sets
- * MUSTER_TEST_FULL=1) as much as was promised.
+ * MUSTER_TEST_FULL=1) what a developer would not wait for: each point of a kill, each case, more of what chance brings.
  */
 const isFull = process.env['MUSTER_TEST_FULL'] === '1'
 
