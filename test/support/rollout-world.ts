@@ -214,10 +214,10 @@ export class RolloutWorld {
   /** Gives whether a host became ACTIVE. */
   async #bootHosts(): Promise<boolean> {
     let isBooted = false
-    for (const action of this.db.actions.where(({ kind, status }) => kind === 'launch' && status === 'RUNNING')) {
-      const hosts = this.db.hosts.where(
-        (host) => host.launchId === action.id && host.status !== 'TERMINATED',
-      )
+    for (const action of this.db.actions.where(
+      ({ kind, status }) => kind === 'launch' && status === 'RUNNING',
+    )) {
+      const hosts = this.db.hosts.where((host) => host.launchId === action.id && host.status !== 'TERMINATED')
       const machines: string[] = []
       let isRefused = false
       for (const host of hosts) {
@@ -277,12 +277,7 @@ export class RolloutWorld {
   async #end(session: Session, hostId: string, failure?: string): Promise<void> {
     this.#forget(session)
     const last = { id: session.agentId, status: 'DYING' as const, gone: true }
-    await this.store.reportAgents(
-      hostId,
-      [failure === undefined ? last : { ...last, failure }],
-      false,
-      fence,
-    )
+    await this.store.reportAgents(hostId, [failure === undefined ? last : { ...last, failure }], false, fence)
     if (this.db.hosts.get(hostId)?.status === 'ACTIVE') await this.#addAgent(hostId)
   }
 

@@ -144,6 +144,7 @@ describe('what decisions become', () => {
       decisions: [],
       plan: undefined,
       held: [],
+      switches: [],
       nextDeadline: now + 12_000,
     })
   })

@@ -39,7 +39,14 @@ const policy = fc.constantFrom(
   { algorithm: byBuffer, options: { idle_seconds: 3 } },
   { algorithm: byNumber, options: { hosts: 20 } },
 )
-const roomy = { targetFreeAgents: target, minHosts: 0, maxHosts: 60, maxSurgeHosts: 60, agentsPerHost: 4, agentsPerHostGiven: 4 }
+const roomy = {
+  targetFreeAgents: target,
+  minHosts: 0,
+  maxHosts: 60,
+  maxSurgeHosts: 60,
+  agentsPerHost: 4,
+  agentsPerHostGiven: 4,
+}
 
 interface Draw {
   readonly policy: Pick<WorldOptions, 'algorithm' | 'options'>
@@ -75,13 +82,21 @@ async function aWorld(
   return world
 }
 
-function arrivalsOf(world: RolloutWorld, at: readonly Omit<Arrival, 'userId'>[], step: number): readonly Arrival[] {
+function arrivalsOf(
+  world: RolloutWorld,
+  at: readonly Omit<Arrival, 'userId'>[],
+  step: number,
+): readonly Arrival[] {
   return at
     .map((one, index) => ({ ...one, userId: `u${step}-${index}` }))
     .filter(({ version }) => version === undefined || world.free(version) !== undefined)
 }
 
-async function people(world: RolloutWorld, step: number, { startsAt, releasedAt, backAt }: Draw): Promise<void> {
+async function people(
+  world: RolloutWorld,
+  step: number,
+  { startsAt, releasedAt, backAt }: Draw,
+): Promise<void> {
   if (step === 0) await world.setVersion('1.0.0')
   if (step === startsAt) await world.addCandidate('v2', '2.0.0')
   if (step === releasedAt) await world.setVersion('2.0.0')
@@ -151,13 +166,21 @@ describe('a roll-out', () => {
             drawn,
             {
               boot,
-              fate: (version, index) => (version === '2.0.0' ? (fate[index % fate.length] as 'boots') : 'boots'),
+              fate: (version, index) =>
+                version === '2.0.0' ? (fate[index % fate.length] as 'boots') : 'boots',
               failing: (version) => (version === '2.0.0' ? failing : 0),
             },
             {
               maxHosts,
               maxSurgeHosts,
-              deadlines: { launch: 300, connect: 8, heartbeat: 15, allocated: 60, drain: 30, force_drain: false },
+              deadlines: {
+                launch: 300,
+                connect: 8,
+                heartbeat: 15,
+                allocated: 60,
+                drain: 30,
+                force_drain: false,
+              },
             },
           )
           for (const [step, at] of wanted.entries()) {
@@ -185,7 +208,9 @@ describe('a roll-out', () => {
           await world.run(arrivalsOf(world, at, step))
         }
         for (const { snapshot, planned } of world.turns) {
-          const leading = snapshot.rollouts.find(({ state }) => ['PREPARING', 'READY', 'CANARY', 'SWITCHED'].includes(state))
+          const leading = snapshot.rollouts.find(({ state }) =>
+            ['PREPARING', 'READY', 'CANARY', 'SWITCHED'].includes(state),
+          )
           if (leading === undefined) continue
           const keptId = leading.state === 'SWITCHED' ? leading.fromImage : leading.toImage
           const kept = new Set(snapshot.hosts.filter(({ imageId }) => imageId === keptId).map(({ id }) => id))

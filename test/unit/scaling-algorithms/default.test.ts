@@ -213,35 +213,6 @@ describe('drains of the default algorithm', () => {
   })
 })
 
-describe('hosts of other images', () => {
-  const old = ['old1', 'old2'].map((id) => aHost({ id, imageId: 'image-1' }))
-
-  it('stay until the ACTIVE image has its agents free, whatever is on its way', () => {
-    const hosts = [aHost(), aHost({ id: 'h2', status: 'PRE_CONNECTION' }), ...old]
-    expectPlan(plan(aSnapshot({ hosts }))).andNothingElse()
-  })
-
-  it('go once it has, but for those with sessions', () => {
-    const busy = aHost({ id: 'old3', imageId: 'image-1', agents: ['RUNNING', 'WAITING'] })
-    const hosts = [aHost(), aHost({ id: 'h2' }), ...old, busy]
-    expectPlan(plan(aSnapshot({ hosts })))
-      .drains('old1', 'old2')
-      .andNothingElse()
-  })
-
-  it('make room when max_hosts keeps their successors from being launched, no more of them than it takes', () => {
-    const snapshot = aSnapshot({ hosts: old, region: { maxHosts: 2, targetFreeAgents: 2 } })
-    expectPlan(plan(snapshot))
-      .refuses(/max_hosts 2 allows none/)
-      .drains('old1')
-      .andNothingElse()
-    const hosts = [aHost({ id: 'gone', status: 'DRAINING' }), ...old]
-    expectPlan(plan(aSnapshot({ hosts, region: { maxHosts: 3, targetFreeAgents: 2 } })))
-      .refuses(/max_hosts 3 allows none/)
-      .andNothingElse()
-  })
-})
-
 describe('rank of the default algorithm', () => {
   const request: AssignRequest = { userId: 'u', regions: ['test/one'], waitMs: 0 }
   const rank = (snapshot: RegionSnapshot) => algorithm.rank!(snapshot, request, { idle_seconds: 0 })

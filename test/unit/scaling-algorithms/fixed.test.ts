@@ -38,13 +38,4 @@ describe('the fixed algorithm', () => {
       .refuses(/max_hosts is 1$/)
       .andNothingElse()
   })
-
-  it('drains hosts of another image once the ACTIVE one has its own ready', () => {
-    const old = aHost({ id: 'old', imageId: 'image-1' })
-    expectPlan(algorithm.plan(aSnapshot({ hosts: [aHost(), old] }), aTick, { hosts: 1 }))
-      .drains('old')
-      .andNothingElse()
-    const coming = aHost({ status: 'LAUNCHING' })
-    expectPlan(algorithm.plan(aSnapshot({ hosts: [coming, old] }), aTick, { hosts: 1 })).andNothingElse()
-  })
 })

@@ -1,0 +1,351 @@
+/** The planner's steps, one by one; the laws are in laws.test.ts. */
+import { describe, expect, it } from 'vitest'
+
+import { algorithm } from '../../../scaling-algorithms/default/algorithm.ts'
+import type { Rollout } from '../../../src/model/rollout.ts'
+import { defaultRolloutOptions } from '../../../src/model/rollout.ts'
+import type { RegionSnapshot } from '../../../src/model/snapshot.ts'
+import type { PlannedTurn } from '../../../src/reconcile/plan-turn.ts'
+import { planTurn } from '../../../src/reconcile/plan-turn.ts'
+import { aHost, anEvent, anImage, aRollout, aSnapshot, now } from '../../support/factories.ts'
+
+const old = anImage({ createdAt: now - 3_000_000 })
+const candidate = anImage({
+  id: 'image-3',
+  imageId: 'ami-3',
+  version: '3.0.0',
+  status: 'CANDIDATE',
+  createdAt: now - 9_000,
+})
+/** The buffer of four: two hosts of each image. */
+const oldHosts = [aHost({ id: 'h1' }), aHost({ id: 'h2' })]
+const newHosts = ['h3', 'h4'].map((id) => aHost({ id, imageId: 'image-3', version: '3.0.0' }))
+
+type Changes = Partial<Omit<RegionSnapshot, 'region'>> & { readonly region?: object }
+
+function during(rollout: Partial<Rollout>, changes: Changes = {}): RegionSnapshot {
+  const isSwitched = ['SWITCHED', 'DRAINING', 'DONE'].includes(rollout.state ?? '')
+  const images = isSwitched
+    ? [
+        { ...old, status: 'RETIRED' as const },
+        { ...candidate, status: 'ACTIVE' as const },
+      ]
+    : [
+        old,
+        { ...candidate, status: rollout.state === 'ROLLING_BACK' ? ('RETIRED' as const) : candidate.status },
+      ]
+  return aSnapshot({
+    images,
+    activeImage: images.find(({ status }) => status === 'ACTIVE'),
+    hosts: [...oldHosts, ...newHosts],
+    rollouts: [aRollout(rollout)],
+    ...changes,
+    region: { maxHosts: 10, maxSurgeHosts: 4, ...changes.region },
+  })
+}
+
+const plan = (snapshot: RegionSnapshot): PlannedTurn =>
+  planTurn({ snapshot, event: anEvent(), algorithm, options: { idle_seconds: 0 } })
+
+function stepOf(snapshot: RegionSnapshot) {
+  return plan(snapshot).decisions.find(({ kind }) => kind === 'rollout')
+}
+
+const drained = (snapshot: RegionSnapshot): readonly string[] =>
+  plan(snapshot).decisions.flatMap((one) => (one.kind === 'drain' ? [one.hostId] : []))
+
+describe('a CANDIDATE', () => {
+  const region = { maxHosts: 10 }
+
+  it('begins a roll-out when it is newer than the ACTIVE image', () => {
+    const snapshot = aSnapshot({ images: [old, candidate], activeImage: old, hosts: oldHosts, region })
+    const { decisions, plan: stored } = plan(snapshot)
+    expect(decisions).toEqual([
+      {
+        kind: 'open-rollout',
+        rolloutId: 'image-3',
+        reason: '3.0.0 is the newest candidate; 2.0.0 is ACTIVE',
+      },
+    ])
+    expect(stored?.opened).toEqual([{ id: 'image-3', place: 0 }])
+    const older = { ...candidate, createdAt: old.createdAt }
+    expect(plan({ ...snapshot, images: [old, older] }).decisions).toEqual([])
+    expect(plan({ ...snapshot, region: { ...snapshot.region, enabled: false } }).decisions).toEqual([])
+  })
+
+  it('of the version that the channel has goes before what is newest', () => {
+    const newest = { ...candidate, id: 'image-4', version: '4.0.0', createdAt: now }
+    const images = [old, candidate, newest]
+    const snapshot = aSnapshot({ images, activeImage: old, hosts: oldHosts, region })
+    const opened = (channelVersion?: string) =>
+      plan({ ...snapshot, channelVersion }).decisions.map(
+        (one) => one.kind === 'open-rollout' && one.rolloutId,
+      )
+    expect(opened()).toEqual(['image-4'])
+    expect(opened('3.0.0')).toEqual(['image-3'])
+    expect(opened('v3.0.0+build.7')).toEqual(['image-3'])
+    expect(opened('2.0.0')).toEqual(['image-4'])
+  })
+
+  it('that is newer takes the lead from what is not switched yet, and what is ACTIVE stays', () => {
+    const newer = { ...candidate, id: 'image-4', version: '4.0.0', createdAt: now }
+    const snapshot = during({ state: 'READY' })
+    const { decisions } = plan({ ...snapshot, images: [...snapshot.images, newer] })
+    expect(decisions.map(({ kind }) => kind)).toEqual(['open-rollout'])
+  })
+
+  it('in a region without an ACTIVE image begins nothing', () => {
+    const snapshot = aSnapshot({ images: [candidate], activeImage: undefined, hosts: [] })
+    expect(plan(snapshot).decisions).toMatchObject([
+      { kind: 'refuse', reason: expect.stringMatching(/no image is ACTIVE/) },
+    ])
+  })
+})
+
+describe('PREPARING', () => {
+  it('launches a full buffer of the new image, and says what it lacks', () => {
+    const { decisions } = plan(during({}, { hosts: oldHosts }))
+    expect(decisions).toMatchObject([
+      { kind: 'rollout', from: 'PREPARING', to: 'PREPARING', counts: { missing_hosts: 2, without_room: 0 } },
+      { kind: 'launch', count: 2, imageId: 'image-3' },
+    ])
+  })
+
+  it('holds seats for the sessions of the old image, as its session_cover says', () => {
+    const busy = aHost({ id: 'h0', agents: ['RUNNING', 'RUNNING', 'RUNNING', 'RUNNING'] })
+    const launched = (session_cover: number) =>
+      plan(
+        during({ options: { ...defaultRolloutOptions, session_cover } }, { hosts: [busy, ...oldHosts] }),
+      ).decisions.find(({ kind }) => kind === 'launch')
+    expect(launched(1)).toMatchObject({ count: 4 })
+    expect(launched(0.5)).toMatchObject({ count: 3 })
+    expect(launched(0)).toMatchObject({ count: 2 })
+  })
+
+  it('says for how many hosts there is no room, and takes what there is', () => {
+    const region = { maxHosts: 2, maxSurgeHosts: 1 }
+    const { decisions } = plan(during({}, { hosts: oldHosts, region }))
+    expect(decisions).toMatchObject([
+      { kind: 'rollout', counts: { missing_hosts: 2, without_room: 1 } },
+      { kind: 'launch', count: 1 },
+      { kind: 'refuse', target: null },
+    ])
+  })
+
+  it('is READY once the buffer is there, not while it is on its way', () => {
+    expect(stepOf(during({ counts: { missing_hosts: 2 } }))).toMatchObject({ to: 'READY' })
+    const coming = newHosts.map((host) => ({ ...host, status: 'PRE_CONNECTION' as const }))
+    const waiting = during(
+      { counts: { missing_hosts: 2, without_room: 0 }, stateSince: now - 8_990_000 },
+      { hosts: [...oldHosts, ...coming] },
+    )
+    expect(plan(waiting).decisions).toEqual([])
+    expect(plan(waiting).nextDeadline).toBe(now + 10_000)
+  })
+
+  it('rolls back at its deadline, unless it is paused, and at once when its hosts never connect', () => {
+    const late = { stateSince: now - 9_000_000 }
+    expect(stepOf(during(late, { hosts: oldHosts }))).toMatchObject({ to: 'ROLLING_BACK' })
+    expect(stepOf(during({ ...late, paused: true }, { hosts: oldHosts }))).toMatchObject({ to: 'PREPARING' })
+    const arm = { sessions: 0, failed: 0 }
+    const rolloutHealth = { candidate: arm, control: arm, neverConnected: 3 }
+    expect(stepOf(during({ paused: true }, { rolloutHealth }))).toMatchObject({
+      to: 'ROLLING_BACK',
+      reason: 'PREPARING → ROLLING_BACK: 3 of its hosts in a row never connected',
+    })
+  })
+})
+
+describe('READY', () => {
+  const ready = { state: 'READY' } as const
+
+  it('is cleared by the channel’s version, as a level: set before, gone again, or of no canary', () => {
+    expect(plan(during(ready)).decisions).toEqual([])
+    expect(stepOf(during(ready, { channelVersion: '3.0.0' }))).toMatchObject({
+      isCleared: true,
+      clearedVersion: '3.0.0',
+      wantedFree: 4,
+      channelVersion: '3.0.0',
+    })
+    const cleared = { ...ready, isCleared: true, clearedVersion: '3.0.0', channelVersion: '3.0.0' }
+    expect(plan(during(cleared, { channelVersion: '3.0.0' }))).toMatchObject({
+      decisions: [],
+      switches: ['image-3'],
+    })
+    const gone = plan(during(cleared, { channelVersion: '2.0.0' }))
+    expect(gone.decisions).toMatchObject([{ kind: 'rollout', to: 'READY', isCleared: false }])
+    expect(gone.switches).toEqual([])
+  })
+
+  it('is cleared by a person whatever the channel has, or by itself, and not while it is paused', () => {
+    expect(stepOf(during({ ...ready, switchWanted: true }))).toMatchObject({
+      isCleared: true,
+      clearedVersion: null,
+    })
+    const byItself = { ...ready, options: { ...defaultRolloutOptions, switch: 'ready' as const } }
+    expect(plan(during(byItself))).toMatchObject({ switches: ['image-3'] })
+    expect(plan(during({ ...byItself, paused: true })).decisions).toEqual([])
+    const byHand = { ...ready, options: { ...defaultRolloutOptions, switch: 'hand' as const } }
+    expect(plan(during(byHand, { channelVersion: '3.0.0' })).switches).toEqual([])
+  })
+
+  it('is not cleared while its buffer lacks something', () => {
+    const hosts = [...oldHosts, newHosts[0]!]
+    expect(plan(during({ ...ready, switchWanted: true }, { hosts })).switches).toEqual([])
+  })
+
+  it('goes to its canary first, unless a person wants the switch', () => {
+    expect(stepOf(during({ ...ready, canaryShare: 0.1 }))).toMatchObject({ to: 'CANARY' })
+    const wanted = { ...ready, canaryShare: 0.1, switchWanted: true }
+    expect(stepOf(during(wanted))).toMatchObject({ to: 'READY', isCleared: true })
+  })
+})
+
+describe('CANARY', () => {
+  const canary = { state: 'CANARY', canaryShare: 0.1, stateSince: now - 700_000 } as const
+  const health = (sessions: number, failed: number) => ({
+    candidate: { sessions, failed },
+    control: { sessions: 400, failed: 2 },
+    neverConnected: 0,
+  })
+
+  it('rolls back when the new image is worse, also while it is paused', () => {
+    const rolloutHealth = health(60, 20)
+    expect(stepOf(during(canary, { rolloutHealth }))).toMatchObject({
+      to: 'ROLLING_BACK',
+      counts: { canary: rolloutHealth },
+    })
+    expect(stepOf(during({ ...canary, paused: true }, { rolloutHealth }))).toMatchObject({
+      to: 'ROLLING_BACK',
+    })
+  })
+
+  it('may be switched when it is good, no earlier', () => {
+    const channelVersion = '3.0.0'
+    const good = during({ ...canary, channelVersion }, { rolloutHealth: health(60, 0), channelVersion })
+    expect(plan(good)).toMatchObject({ switches: ['image-3'] })
+    const early = { ...canary, channelVersion, stateSince: now - 60_000 }
+    expect(plan(during(early, { rolloutHealth: health(60, 0), channelVersion })).switches).toEqual([])
+    expect(
+      plan(during({ ...canary, channelVersion }, { rolloutHealth: undefined, channelVersion })).switches,
+    ).toEqual([])
+  })
+
+  it('that saw too few waits with an alarm, switches or rolls back, as it is told', () => {
+    const late = { ...canary, stateSince: now - 9_000_000 }
+    const told = (on_few_samples: 'wait' | 'switch' | 'rollback') =>
+      plan(
+        during(
+          { ...late, options: { ...defaultRolloutOptions, switch: 'ready', on_few_samples } },
+          { rolloutHealth: health(3, 0) },
+        ),
+      )
+    expect(told('wait')).toMatchObject({ decisions: [{ kind: 'refuse', target: 'image-3' }], switches: [] })
+    expect(told('switch').switches).toEqual(['image-3'])
+    expect(told('rollback').decisions).toMatchObject([{ to: 'ROLLING_BACK' }])
+  })
+})
+
+describe('SWITCHED', () => {
+  const switched = { state: 'SWITCHED', channelVersion: '3.0.0' } as const
+
+  it('keeps the old hosts until its bake is over, then they drain, the oldest first', () => {
+    const baking = during({ ...switched, stateSince: now - 590_000 }, { channelVersion: '3.0.0' })
+    expect(plan(baking)).toMatchObject({ decisions: [], nextDeadline: now + 10_000 })
+    const over = during({ ...switched, stateSince: now - 600_000 }, { channelVersion: '3.0.0' })
+    expect(plan(over).decisions).toMatchObject([{ kind: 'rollout', to: 'DRAINING' }])
+    const hosts = [
+      aHost({ id: 'h1', createdAt: now - 1 }),
+      aHost({ id: 'h2', agents: ['RUNNING'] }),
+      ...newHosts,
+    ]
+    expect(drained(during({ ...switched, state: 'DRAINING' }, { hosts, channelVersion: '3.0.0' }))).toEqual([
+      'h2',
+      'h1',
+    ])
+  })
+
+  it('goes back with its channel, and only when that has changed since', () => {
+    expect(stepOf(during(switched, { channelVersion: '2.0.0' }))).toMatchObject({ to: 'ROLLING_BACK' })
+    const byHand = { ...switched, channelVersion: '2.0.0' }
+    expect(plan(during(byHand, { channelVersion: '2.0.0' })).decisions).toEqual([])
+    expect(stepOf(during(switched, { channelVersion: '9.0.0' }))).toMatchObject({
+      to: 'SWITCHED',
+      channelVersion: '9.0.0',
+    })
+    expect(
+      stepOf(during({ ...switched, rollbackWanted: 'asked for by ann' }, { channelVersion: '3.0.0' })),
+    ).toMatchObject({
+      to: 'ROLLING_BACK',
+      reason: 'SWITCHED → ROLLING_BACK: asked for by ann',
+    })
+  })
+})
+
+describe('DRAINING', () => {
+  it('goes back forwards: by a roll-out to a copy of the old image', () => {
+    const snapshot = during({ state: 'DRAINING', rollbackWanted: 'asked for by ann' }, { hosts: newHosts })
+    expect(plan(snapshot).plan).toMatchObject({
+      rollouts: [{ id: 'image-3', from: 'DRAINING', to: 'ROLLED_BACK' }],
+      opened: [{ id: 'image-3:back', copies: 'image-2', switch_wanted: true }],
+    })
+    const byLevel = { state: 'DRAINING', channelVersion: '3.0.0' } as const
+    expect(plan(during(byLevel, { hosts: newHosts, channelVersion: '2.0.0' })).plan).toMatchObject({
+      opened: [{ id: 'image-3:back', copies: 'image-2', switch_wanted: false }],
+    })
+  })
+
+  it('is DONE when the old hosts are gone, or their deadline has passed', () => {
+    const none = during({ state: 'DRAINING' }, { hosts: newHosts })
+    expect(stepOf(none)).toMatchObject({ to: 'DONE' })
+    const busy = aHost({ id: 'h1', status: 'DRAINING', agents: ['RUNNING'] })
+    const late = { state: 'DRAINING', stateSince: now - 3_600_000 } as const
+    expect(stepOf(during(late, { hosts: [busy, ...newHosts] }))).toMatchObject({ to: 'DONE' })
+    expect(stepOf(during({ ...late, stateSince: now }, { hosts: [busy, ...newHosts] }))).toBeUndefined()
+  })
+})
+
+describe('ROLLING_BACK', () => {
+  it('drains the new hosts, whatever runs on them, and ends when they are gone', () => {
+    const busy = aHost({ id: 'h3', imageId: 'image-3', agents: ['RUNNING', 'WAITING'] })
+    const snapshot = during({ state: 'ROLLING_BACK' }, { hosts: [...oldHosts, busy] })
+    // Its user will want a seat of the old image.
+    expect(plan(snapshot).decisions).toMatchObject([
+      { kind: 'drain', hostId: 'h3', withSessions: true },
+      { kind: 'launch', imageId: 'image-2', count: 1 },
+    ])
+    expect(stepOf(during({ state: 'ROLLING_BACK' }, { hosts: oldHosts }))).toMatchObject({
+      to: 'ROLLED_BACK',
+    })
+  })
+
+  it('tells the sessions when it is to', () => {
+    const options = { ...defaultRolloutOptions, notify_sessions: true }
+    const { plan: stored } = plan(during({ state: 'ROLLING_BACK', options }))
+    expect(stored?.host_updates).toMatchObject([
+      { id: 'h3', notify: true },
+      { id: 'h4', notify: true },
+    ])
+  })
+})
+
+describe('hosts of images that somebody changed by hand', () => {
+  const others = ['old1', 'old2'].map((id) => aHost({ id, imageId: 'image-1' }))
+
+  it('stay until the ACTIVE image has its agents free, whatever is on its way', () => {
+    const hosts = [aHost(), aHost({ id: 'h2', status: 'PRE_CONNECTION' }), ...others]
+    expect(drained(aSnapshot({ hosts }))).toEqual([])
+  })
+
+  it('leave once it has, and their sessions stay', () => {
+    const busy = aHost({ id: 'old3', imageId: 'image-1', agents: ['RUNNING', 'WAITING'] })
+    expect(drained(aSnapshot({ hosts: [...oldHosts, ...others, busy] }))).toEqual(['old1', 'old2', 'old3'])
+  })
+
+  it('make room when max_hosts keeps their successors from being launched, no more of them than it takes', () => {
+    const region = { maxHosts: 2, targetFreeAgents: 2 }
+    expect(drained(aSnapshot({ hosts: others, region }))).toEqual(['old1'])
+    const hosts = [aHost({ id: 'gone', status: 'DRAINING' }), ...others]
+    expect(drained(aSnapshot({ hosts, region: { ...region, maxHosts: 3 } }))).toEqual([])
+  })
+})
