@@ -36,6 +36,7 @@ function connect(
     port: 4000,
     sessionId: '',
     app: 'default',
+    failure: '',
   }))
   stream.write({
     message: 'hello',

@@ -7,7 +7,8 @@ import { createInterface } from 'node:readline'
  * The smallest agent: docs/agents.md describes what it says to its manager and what it hears. One process serves one
  * session and ends with it, so that no user ever meets what another left behind.
  *
- *   GET /      the session, 404 while there is none; the first one is the user's coming. `ends_at`: when the machine ends
+ *   GET /      the session, 404 while there is none; the first one is the user's coming. `ends_at`: when the machine ends;
+ *              `draining`: it takes no more users
  *   POST /end  ends the session
  */
 interface Session {
@@ -19,6 +20,7 @@ const agentId = process.env['MUSTER_AGENT_ID'] ?? ''
 let session: Session | undefined
 let hasConnected = false
 let endsAt: string | undefined
+let isDraining: true | undefined
 
 // A session outlives its manager: neither the broken pipe of our output nor the end of our input ends it.
 process.stdout.on('error', () => undefined)
@@ -41,7 +43,7 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
   if (isRoot) {
     if (!hasConnected) say({ type: 'connected' })
     hasConnected = true
-    answer(response, 200, { agent_id: agentId, ...session, ends_at: endsAt })
+    answer(response, 200, { agent_id: agentId, ...session, ends_at: endsAt, draining: isDraining })
     return
   }
   if (!isEnd) {
@@ -64,6 +66,7 @@ server.listen(0, '127.0.0.1', () => {
 createInterface({ input: process.stdin }).on('line', (line) => {
   const word = JSON.parse(line) as Session & { readonly type: string; readonly at: string }
   if (word.type === 'interruption') endsAt = word.at
+  if (word.type === 'draining') isDraining = true
   if (word.type !== 'session') return
   session ??= { session_id: word.session_id, user_id: word.user_id }
   if (session.session_id === word.session_id) say({ type: 'session-taken', session_id: word.session_id })

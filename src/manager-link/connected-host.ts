@@ -155,7 +155,7 @@ export class ConnectedHost {
       this.#agents.sessionTaken(agentId, sessionId)
     } else if (!wasWaitedFor) {
       // Nobody is there to give the agent up, and it will never serve whom it is allocated to.
-      this.#agents.refuse(agentId)
+      this.#agents.refuse(agentId, answer.taken ? '' : answer.error)
     }
     this.#writer.wake()
   }

@@ -4,6 +4,9 @@ import type { AgentReport } from '../store/fleet-store.ts'
 
 type KnownState = AgentState & { readonly status: AgentReport['status'] | 'GONE' }
 
+/** Characters; an agent may say what it likes. */
+const longestFailure = 1000
+
 /** What one write tells the database. */
 interface Batch {
   readonly reports: readonly AgentReport[]
@@ -33,7 +36,8 @@ export class KnownAgents {
       if (!isKnownState(state) || state.agentId === '') continue
       const held = this.#agents.get(state.agentId)
       if (held !== undefined && !isForward(held.status, state.status)) continue
-      this.#agents.set(state.agentId, { ...held, ...state })
+      const failure = state.failure === '' ? (held?.failure ?? '') : state.failure
+      this.#agents.set(state.agentId, { ...held, ...state, failure })
       this.#unwritten.add(state.agentId)
     }
   }
@@ -44,10 +48,10 @@ export class KnownAgents {
   }
 
   /** The agent will not serve whom it is allocated to: it is spent. */
-  refuse(agentId: string): void {
+  refuse(agentId: string, failure: string): void {
     const held = this.#agents.get(agentId)
     // One that the manager does not even know is gone.
-    this.merge([held === undefined ? gone(agentId) : { ...held, status: 'DYING' }])
+    this.merge([held === undefined ? gone(agentId, failure) : { ...held, status: 'DYING', failure }])
   }
 
   /** The session that the manager has taken for this agent. */
@@ -88,8 +92,8 @@ export class KnownAgents {
   }
 }
 
-function gone(agentId: string): AgentState {
-  return { agentId, status: 'GONE', port: 0, sessionId: '', app: '' }
+function gone(agentId: string, failure: string): AgentState {
+  return { agentId, status: 'GONE', port: 0, sessionId: '', app: '', failure }
 }
 
 function isKnownState(state: AgentState): state is KnownState {
@@ -101,11 +105,12 @@ function isForward(was: KnownState['status'], becomes: KnownState['status']): bo
   return becomes === 'GONE' || agentTransitionIsLegal(was, becomes)
 }
 
-function reportOf({ agentId, status, port, app }: KnownState): AgentReport {
+function reportOf({ agentId, status, port, app, failure }: KnownState): AgentReport {
   return {
     id: agentId,
     ...(status === 'GONE' ? { status: 'DYING', gone: true } : { status }),
     ...(port === 0 ? {} : { port }),
     ...(app === '' ? {} : { app }),
+    ...(failure === '' ? {} : { failure: failure.slice(0, longestFailure) }),
   }
 }

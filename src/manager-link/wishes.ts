@@ -29,12 +29,18 @@ export function wishesOf(
     }
   }
   if (host.interruptionAt !== null) wishes.push(interruption(host.interruptionAt))
-  if (host.status === 'DRAINING' || host.statusBefore === 'DRAINING') wishes.push(drain)
+  if (host.status === 'DRAINING' || host.statusBefore === 'DRAINING') wishes.push(drain(host.notifySessions))
   return wishes
 }
 
 export const leave: Wish = { name: 'leave', message: { message: 'leave', leave: {} } }
-const drain: Wish = { name: 'drain', message: { message: 'drain', drain: {} } }
+/** That its sessions are to be told may be wished later. */
+function drain(notifySessions: boolean): Wish {
+  return {
+    name: notifySessions ? 'drain, sessions told' : 'drain',
+    message: { message: 'drain', drain: { notifySessions } },
+  }
+}
 
 /** Its manager may not have heard it itself; an earlier time is said again. */
 function interruption(at: number): Wish {

@@ -17,6 +17,16 @@ export interface Session {
   readonly userId: string
 }
 
+/** How a process has ended. */
+export interface AgentExit {
+  /** By its own will and without an error. */
+  readonly clean: boolean
+  /** By a signal that asks a process to end, whoever sent it. */
+  readonly wasAsked: boolean
+  /** In words, for people. */
+  readonly reason: string
+}
+
 export interface AgentLife {
   readonly phase: AgentPhase
   /** 0 until it listens. */
@@ -24,6 +34,8 @@ export interface AgentLife {
   readonly session: Session | null
   /** It did not do what was asked of it, or ended by itself: the seat counts these. */
   readonly failed: boolean
+  /** Why its session did not end well; empty: it did, has not ended, or there was none. */
+  readonly failure: string
 }
 
 export type AgentInput =
@@ -36,7 +48,7 @@ export type AgentInput =
   | { readonly kind: 'stop' }
   /** It should be listening by now. */
   | { readonly kind: 'overdue' }
-  | { readonly kind: 'exited'; readonly clean: boolean }
+  | ({ readonly kind: 'exited' } & AgentExit)
 
 export type AgentEffect =
   | { readonly kind: 'report' }
@@ -52,7 +64,13 @@ export interface AgentStep {
   readonly effects: readonly AgentEffect[]
 }
 
-export const newAgentLife: AgentLife = { phase: 'STARTING', port: 0, session: null, failed: false }
+export const newAgentLife: AgentLife = {
+  phase: 'STARTING',
+  port: 0,
+  session: null,
+  failed: false,
+  failure: '',
+}
 
 /** A live agent serves a user. */
 export function servesUser(life: AgentLife): boolean {
@@ -72,7 +90,7 @@ export function advance(life: AgentLife, input: AgentInput): AgentStep {
       return reported({ ...life, phase: 'CONNECTING' }, [{ kind: 'answer', sessionId: input.sessionId }])
     case 'session-refused':
       if (life.phase !== 'ALLOCATED' || life.session?.sessionId !== input.sessionId) return unchanged(life)
-      return reported({ ...life, phase: 'DYING', failed: true }, [
+      return reported({ ...life, phase: 'DYING', failed: true, failure: input.error }, [
         { kind: 'answer', sessionId: input.sessionId, error: input.error },
         { kind: 'end-process' },
       ])
@@ -92,7 +110,10 @@ export function advance(life: AgentLife, input: AgentInput): AgentStep {
     case 'exited':
       if (life.phase === 'GONE') return unchanged(life)
       return reported(
-        { ...life, phase: 'GONE', failed: life.failed || !endsWell(life, input.clean) },
+        {
+          ...{ ...life, phase: 'GONE', failed: life.failed || !endsWell(life, input.clean) },
+          failure: servesUser(life) ? failureOf(life, input) : life.failure,
+        },
         broken(life),
       )
   }
@@ -119,6 +140,12 @@ function broken(life: AgentLife): readonly AgentEffect[] {
 /** Told to end, or its session came to its end and the process left without complaint. */
 function endsWell(life: AgentLife, clean: boolean): boolean {
   return life.phase === 'DYING' || (clean && (life.phase === 'CONNECTING' || life.phase === 'RUNNING'))
+}
+
+/** Of a session that nobody ended. Who is asked to end, or leaves when its user has come, has not failed. */
+function failureOf({ phase }: AgentLife, { clean, wasAsked, reason }: AgentExit): string {
+  if (wasAsked || (clean && phase === 'RUNNING')) return ''
+  return clean ? `${reason} before its user came` : reason
 }
 
 function reported(life: AgentLife, effects: readonly AgentEffect[] = []): AgentStep {

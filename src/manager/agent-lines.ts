@@ -36,6 +36,8 @@ export function interruptionLine(at: number): string {
   return `${JSON.stringify({ type: 'interruption', at: new Date(at).toISOString() })}\n`
 }
 
+export const drainingLine = `${JSON.stringify({ type: 'draining' })}\n`
+
 /**
  * Cuts chunks into lines. What is longer than `longest` characters is no word of ours and is dropped, so that an agent
  * that prints without end costs no memory.

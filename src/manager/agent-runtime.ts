@@ -1,4 +1,4 @@
-import type { Session } from './agent-life.ts'
+import type { AgentExit, Session } from './agent-life.ts'
 
 /**
  * How agents are run: here as child processes (process-runtime.ts), elsewhere as containers or virtual machines. A
@@ -14,6 +14,8 @@ export interface RunningAgent {
   startSession(session: Session): void
   /** The provider ends the machine at this moment, milliseconds since the epoch. */
   interrupted(at: number): void
+  /** Its host takes no more sessions; its own goes on. */
+  draining(): void
   /** Ends it, by force after a grace time; `exited` follows. */
   stop(): void
 }
@@ -28,6 +30,6 @@ export interface AgentEvents {
   connected(): void
   /** The session is over; the agent ends by itself. */
   ended(): void
-  /** Last, and once. `clean` is an exit by its own will and without an error. */
-  exited(outcome: { readonly clean: boolean; readonly reason: string }): void
+  /** Last, and once. */
+  exited(exit: AgentExit): void
 }

@@ -15,6 +15,7 @@ import type { DaemonAccess } from './daemon-access.ts'
 import { createDaemonAccess } from './daemon-access.ts'
 import { DaemonConnection } from './daemon-connection.ts'
 import type { DaemonWish } from './daemon-connection.ts'
+import { FailedEnds } from './failed-ends.ts'
 import { readDaemonAddresses, readManagerSpec } from './host-directory.ts'
 import { endLeftoverAgents, hostDirectoryVariable } from './leftover-agents.ts'
 import { lockMachine } from './machine-lock.ts'
@@ -118,6 +119,7 @@ class Manager {
   readonly #watch: (signal: AbortSignal) => Promise<void>
   /** What the provider has said of the machine: the earliest of each kind. */
   readonly #notices = new Map<InterruptionNotice['kind'], InterruptionNotice>()
+  readonly #ends = new FailedEnds()
   readonly #released = new AbortController()
   readonly #hangUp = new AbortController()
   readonly #emptied = Promise.withResolvers<undefined>()
@@ -152,7 +154,10 @@ class Manager {
       count: spec.agents,
       app: spec.app,
       runtime: processRuntime({ command: spec.agentCommand, environment, stopGraceMs, clock, log }),
-      report: (state) => send({ message: 'report', report: { agents: [state] } }),
+      report: (state) => {
+        this.#ends.note(state)
+        send({ message: 'report', report: { agents: [state] } })
+      },
       answer: (sessionTaken) => send({ message: 'sessionTaken', sessionTaken }),
       capacityChanged: (capacity) => send({ message: 'heartbeat', heartbeat: { capacity } }),
       emptied: () => {
@@ -199,12 +204,13 @@ class Manager {
       address: this.#spec.address,
       capacity: this.#seats.capacity,
       version: this.#spec.version,
-      agents: this.#seats.states,
+      agents: [...this.#seats.states, ...this.#ends.toTell()],
     }
   }
 
   #welcomed({ hostId }: Welcome): void {
     this.#hostId = hostId
+    this.#ends.told()
     this.#log.info({ hostId, cloudId: this.#spec.cloudId }, 'connected')
     this.#access.welcomed()
     void this.#tellPlatform()
@@ -239,7 +245,7 @@ class Manager {
         break
       case 'drain':
         this.#isDraining = true
-        this.#seats.drain()
+        this.#seats.drain(wish.drain.notifySessions)
         break
       case 'interruption':
         this.#noticed({ kind: 'interruption', at: wish.interruption.at, action: wish.interruption.action })

@@ -3,8 +3,9 @@ import type { ChildProcess } from 'node:child_process'
 
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
-import { interruptionLine, lineSplitter, parseAgentLine, sessionLine } from './agent-lines.ts'
+import { drainingLine, interruptionLine, lineSplitter, parseAgentLine, sessionLine } from './agent-lines.ts'
 import type { AgentLine } from './agent-lines.ts'
+import type { AgentExit } from './agent-life.ts'
 import type { AgentEvents, AgentRuntime, RunningAgent } from './agent-runtime.ts'
 
 export interface ProcessRuntimeOptions {
@@ -18,6 +19,9 @@ export interface ProcessRuntimeOptions {
   readonly log: Logger
 }
 
+/** What asks a process to end: an operator, or the provider that stops the machine. */
+const endSignals: ReadonlySet<string | null> = new Set(['SIGTERM', 'SIGINT', 'SIGHUP'])
+
 /**
  * An agent is a child process in the manager's own process group, so that the provider can end a host as a whole even
  * when its manager is gone. It outlives a killed manager: a user's session must.
@@ -29,22 +33,26 @@ export function processRuntime(options: ProcessRuntimeOptions): AgentRuntime {
 function startProcess(options: ProcessRuntimeOptions, agentId: string, events: AgentEvents): RunningAgent {
   const child = spawnAgent(options, agentId)
   if (child instanceof Error) {
-    options.clock.after(0, () => events.exited({ clean: false, reason: child.message }))
-    return { startSession: () => undefined, interrupted: () => undefined, stop: () => undefined }
+    options.clock.after(0, () => events.exited({ clean: false, wasAsked: false, reason: child.message }))
+    const nothing = (): void => undefined
+    return { startSession: nothing, interrupted: nothing, draining: nothing, stop: nothing }
   }
   let hasExited = false
   let cancelForce: (() => void) | undefined
-  const exited = (clean: boolean, reason: string): void => {
+  const exited = (exit: AgentExit): void => {
     if (hasExited) return
     hasExited = true
     cancelForce?.()
-    events.exited({ clean, reason })
+    events.exited(exit)
   }
   child.once('error', (error) => {
     // Also raised when a signal could not be sent, while the process lives on.
-    if (child.pid === undefined) exited(false, error.message)
+    if (child.pid === undefined) exited({ clean: false, wasAsked: false, reason: error.message })
   })
-  child.once('exit', (code, signal) => exited(code === 0, signal ?? `exit code ${code ?? 'unknown'}`))
+  child.once('exit', (code, signal) => {
+    const reason = signal === null ? `exited with code ${code ?? 'unknown'}` : `killed by ${signal}`
+    exited({ clean: code === 0, wasAsked: endSignals.has(signal), reason })
+  })
   // A process that is just ending breaks its pipe; `exit` tells.
   child.stdin?.on('error', () => undefined)
   child.stdout?.setEncoding('utf8')
@@ -62,6 +70,9 @@ function startProcess(options: ProcessRuntimeOptions, agentId: string, events: A
     },
     interrupted: (at) => {
       child.stdin?.write(interruptionLine(at))
+    },
+    draining: () => {
+      child.stdin?.write(drainingLine)
     },
     stop: () => {
       if (hasExited || cancelForce !== undefined) return

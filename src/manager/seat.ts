@@ -54,6 +54,7 @@ export class Seat {
   #occupant: Occupant | undefined
   #isClosed = true
   #endsAt: number | undefined
+  #hasToldOfDrain = false
   #failures = 0
   #cancelRestart = (): void => undefined
   #cancelSteady = (): void => undefined
@@ -92,6 +93,13 @@ export class Seat {
     this.#endsAt = at
     if (this.#occupant !== undefined && servesUser(this.#occupant.life))
       this.#occupant.process?.interrupted(at)
+  }
+
+  /** After `drain`: whoever still serves a user is told, once. */
+  tellOfDrain(): void {
+    if (this.#hasToldOfDrain || this.#occupant === undefined || !servesUser(this.#occupant.life)) return
+    this.#hasToldOfDrain = true
+    this.#occupant.process?.draining()
   }
 
   holds(agentId: string): boolean {
@@ -137,9 +145,9 @@ export class Seat {
         this.#apply({ kind: 'session-refused', sessionId, error }, occupant),
       connected: () => this.#apply({ kind: 'connected' }, occupant),
       ended: () => this.#apply({ kind: 'ended' }, occupant),
-      exited: ({ clean, reason }) => {
-        this.#apply({ kind: 'exited', clean }, occupant)
-        this.#follow(occupant, reason)
+      exited: (exit) => {
+        this.#apply({ kind: 'exited', ...exit }, occupant)
+        this.#follow(occupant, exit.reason)
       },
     })
   }
@@ -223,6 +231,7 @@ export class Seat {
       port: life.port,
       sessionId: life.session?.sessionId ?? '',
       app: this.#options.app,
+      failure: life.failure,
     }
   }
 }

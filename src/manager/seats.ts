@@ -28,10 +28,13 @@ export class Seats {
     for (const seat of this.#seats) seat.start()
   }
 
-  /** No new agents; those that serve nobody end now, the others with their sessions. Safe to repeat. */
-  drain(): void {
+  /** No new agents; those that serve nobody end now, the others with their sessions, which may be told. Safe to repeat. */
+  drain(notifySessions: boolean): void {
     this.#isClosed = true
-    for (const seat of this.#seats) seat.drain()
+    for (const seat of this.#seats) {
+      seat.drain()
+      if (notifySessions) seat.tellOfDrain()
+    }
     if (this.isEmpty) this.#options.emptied()
   }
 
@@ -63,7 +66,14 @@ export class Seats {
       seat.stopAgent()
       return
     }
-    this.#options.report({ agentId, status: 'GONE', port: 0, sessionId: '', app: this.#options.app })
+    this.#options.report({
+      agentId,
+      status: 'GONE',
+      port: 0,
+      sessionId: '',
+      app: this.#options.app,
+      failure: '',
+    })
   }
 
   get states(): readonly AgentState[] {

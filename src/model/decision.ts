@@ -61,6 +61,8 @@ export interface EndAgentDecision {
   readonly agentId: string
   readonly hostId: string
   readonly reason: string
+  /** Why its session counts as failed; left out: it does not. */
+  readonly failure?: string
 }
 /** The provider no longer has the row's machine. */
 export interface HostGoneDecision {

@@ -27,6 +27,8 @@ export interface AgentState {
   readonly port: number
   readonly sessionId: string
   readonly app: string
+  /** Why its session did not end well; empty: it did, has not ended, or there was none. */
+  readonly failure: string
 }
 
 interface Report {
@@ -73,6 +75,11 @@ interface StopAgent {
   readonly agentId: string
 }
 
+interface Drain {
+  /** The sessions that go on are told. */
+  readonly notifySessions: boolean
+}
+
 export interface Renew {
   /** PEM, PKCS #10. */
   readonly csr: string
@@ -113,7 +120,7 @@ export type FromDaemon =
   | { readonly message: 'refused'; readonly refused: Refused }
   | { readonly message: 'startSession'; readonly startSession: StartSession }
   | { readonly message: 'stopAgent'; readonly stopAgent: StopAgent }
-  | { readonly message: 'drain'; readonly drain: Nothing }
+  | { readonly message: 'drain'; readonly drain: Drain }
   | { readonly message: 'leave'; readonly leave: Nothing }
   | { readonly message: 'renewed'; readonly renewed: Renewed }
   | { readonly message: 'askInfo'; readonly askInfo: Nothing }

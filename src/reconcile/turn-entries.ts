@@ -57,7 +57,8 @@ const entries: { readonly [Kind in DecisionKind]: Entry<Kind> } = {
   'end-agent': (decision, place, { hosts }) => {
     const agent = hosts.get(decision.hostId)?.agents.find(({ id }) => id === decision.agentId)
     if (agent === undefined || !isLive(agent)) return {}
-    return { agent_updates: [{ id: agent.id, place, from: [agent.status], to: 'DYING' }] }
+    const failure = decision.failure === undefined ? {} : { failure: decision.failure }
+    return { agent_updates: [{ id: agent.id, place, from: [agent.status], to: 'DYING', ...failure }] }
   },
   'clear-orphan': (decision, place) => ({
     actions: [{ place, kind: 'clear-orphan', target: decision.cloudId, params: {} }],

@@ -55,6 +55,8 @@ export function upkeep(snapshot: RegionSnapshot): Upkeep {
         agentId: agent.id,
         hostId: host.id,
         reason: `its user did not come: ${agent.status} for ${deadlines.allocated} s`,
+        // It had taken its session: more likely it never ran than that nobody came.
+        ...(agent.status === 'CONNECTING' ? { failure: 'never-ran' } : {}),
       })
     }
   }

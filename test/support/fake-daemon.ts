@@ -106,7 +106,7 @@ export class FakeDaemon {
         this.hellos.push(message.hello)
         this.agents.clear()
         for (const agent of message.hello.agents) {
-          this.agents.set(agent.agentId, agent)
+          if (agent.status !== 'GONE') this.agents.set(agent.agentId, agent)
           this.told.set(agent.agentId, agent)
         }
         this.#answerHello(stream)

@@ -64,5 +64,5 @@ export function aHello(changes: Partial<Hello> = {}): FromManager & { readonly m
 }
 
 export function anAgentState(changes: Partial<AgentState> & { readonly agentId: string }): AgentState {
-  return { status: 'WAITING', port: 4000, sessionId: '', app: 'default', ...changes }
+  return { status: 'WAITING', port: 4000, sessionId: '', app: 'default', failure: '', ...changes }
 }

@@ -63,6 +63,15 @@ async function pidOf({ agentId }: AgentState): Promise<number> {
   throw new Error(`no process of agent ${agentId}`)
 }
 
+/** Until its parent, this process, has taken its exit. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 /** Gives the agent its session, as far as RUNNING. */
 async function occupy(agent: AgentState, sessionId: string): Promise<void> {
   daemon.startSession(agent.agentId, sessionId)
@@ -152,6 +161,61 @@ describe('a manager', () => {
     const now = (await waiting(2)).map((one) => one.agentId)
     expect(now).toContain(other.agentId)
     expect(now).not.toContain(killed.agentId)
+  })
+
+  it('says why a session failed, and says nothing of one that was ended or whose agent somebody asked to end', async () => {
+    const gone = async (agent: AgentState) => {
+      await eventually(() => daemon.told.get(agent.agentId)?.status === 'GONE')
+      return daemon.told.get(agent.agentId)?.failure
+    }
+    await run({ agents: 3 })
+    const [killed, asked, ended] = (await waiting(3)) as [AgentState, AgentState, AgentState]
+    await occupy(killed, 's1')
+    await occupy(asked, 's2')
+    await occupy(ended, 's3')
+    process.kill(await pidOf(killed), 'SIGKILL')
+    expect(await gone(killed)).toBe('killed by SIGKILL')
+    process.kill(await pidOf(asked), 'SIGTERM')
+    expect(await gone(asked)).toBe('')
+    await call(ended, '/end', 'POST')
+    expect(await gone(ended)).toBe('')
+    const [stopped] = (await waiting(3)) as [AgentState]
+    await occupy(stopped, 's4')
+    daemon.say({ message: 'stopAgent', stopAgent: { agentId: stopped.agentId } })
+    expect(await gone(stopped)).toBe('')
+  })
+
+  it('says with which code an agent left its session', async () => {
+    const quitter = `const say = (word) => console.log(JSON.stringify(word))
+      say({ type: 'listening', port: 9 })
+      require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
+        say({ type: 'session-taken', session_id: JSON.parse(line).session_id })
+        setTimeout(() => process.exit(3), 20)
+      })`
+    await run({ agentCommand: [process.execPath, '-e', quitter], agents: 1 })
+    const [agent] = (await waiting(1)) as [AgentState]
+    daemon.startSession(agent.agentId, 's1')
+    await eventually(() => daemon.told.get(agent.agentId)?.status === 'GONE')
+    expect(daemon.told.get(agent.agentId)?.failure).toBe('exited with code 3')
+  })
+
+  it('tells a new daemon whose session failed while there was none, and only the first', async () => {
+    await run()
+    const [agent] = (await waiting(2)) as [AgentState]
+    await occupy(agent, 's1')
+    const { port } = daemon
+    const pid = await pidOf(agent)
+    daemon.stop()
+    process.kill(pid, 'SIGKILL')
+    await eventually(() => !isAlive(pid), { what: 'its manager has noticed' })
+    daemon = await new FakeDaemon(trust).start(port)
+    await eventually(() => daemon.told.get(agent.agentId)?.status === 'GONE', { what: 'its end is told' })
+    expect(daemon.told.get(agent.agentId)).toMatchObject({ sessionId: 's1', failure: 'killed by SIGKILL' })
+    await waiting(2)
+    daemon.stop()
+    daemon = await new FakeDaemon(trust).start(port)
+    await waiting(2)
+    expect(daemon.told.has(agent.agentId)).toBe(false)
   })
 
   it('stops an agent when told to, and calls gone what it does not have', async () => {
@@ -244,11 +308,25 @@ describe('a manager', () => {
     await expect(call(agent)).rejects.toThrow()
   })
 
+  it('tells its sessions of the drain where that is wished, and lets them go on', async () => {
+    const isTold = async (agent: AgentState) =>
+      ((await (await call(agent)).json()) as { draining?: boolean }).draining === true
+    await run()
+    const [live, free] = (await waiting(2)) as [AgentState, AgentState]
+    await occupy(live, 's1')
+    daemon.say({ message: 'drain', drain: { notifySessions: false } })
+    await eventually(() => !daemon.agents.has(free.agentId))
+    expect(await isTold(live)).toBe(false)
+    daemon.say({ message: 'drain', drain: { notifySessions: true } })
+    await eventually(() => isTold(live), { what: 'the session is told' })
+    expect(status(live.agentId)).toBe('RUNNING')
+  })
+
   it('drains: ends its free agents, waits for the live one, says so until it may leave', async () => {
     await run()
     const [live, free] = (await waiting(2)) as [AgentState, AgentState]
     await occupy(live, 's1')
-    daemon.say({ message: 'drain', drain: {} })
+    daemon.say({ message: 'drain', drain: { notifySessions: false } })
     await eventually(() => !daemon.agents.has(free.agentId))
     expect(daemon.drained).toBe(0)
     expect((await call(live)).status).toBe(200)

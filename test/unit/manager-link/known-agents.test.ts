@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { KnownAgents } from '../../../src/manager-link/known-agents.ts'
 import type { AgentStatusOnWire } from '../../../src/muster-v1/messages.ts'
 
-const state = (agentId: string, status: AgentStatusOnWire, sessionId = '') => ({
-  ...{ agentId, status, sessionId, port: 4000, app: 'game' },
+const state = (agentId: string, status: AgentStatusOnWire, sessionId = '', failure = '') => ({
+  ...{ agentId, status, sessionId, port: 4000, app: 'game', failure },
 })
 const told = (agents: KnownAgents) =>
   agents.takeBatch().reports.map(({ id, status, gone }) => [id, gone ?? status])
@@ -39,6 +39,20 @@ describe('the agents of a host as its manager tells them', () => {
     ])
   })
 
+  it('why a session failed is told with its end, however its agent ends in the end, and not at any length', () => {
+    const agents = new KnownAgents()
+    agents.merge([
+      state('a', 'DYING', 's1', 'refused'),
+      state('b', 'GONE', 's2', 'x'.repeat(2000)),
+      state('c', 'GONE', 's3'),
+    ])
+    agents.merge([state('a', 'GONE', 's1')])
+    const { reports } = agents.takeBatch()
+    expect(reports).toMatchObject([{ id: 'a', failure: 'refused' }, { id: 'b' }, { id: 'c' }])
+    expect(reports[1]!.failure).toHaveLength(1000)
+    expect(reports[2]).not.toHaveProperty('failure')
+  })
+
   it('what was told gone is forgotten once written', () => {
     const agents = new KnownAgents()
     agents.merge([state('a', 'WAITING'), state('b', 'GONE')])
@@ -51,8 +65,8 @@ describe('the agents of a host as its manager tells them', () => {
     agents.merge([state('a', 'WAITING'), state('b', 'WAITING')])
     agents.sessionTaken('a', 's1')
     agents.sessionTaken('nobody', 's2')
-    agents.refuse('b')
-    agents.refuse('c')
+    agents.refuse('b', 'no room')
+    agents.refuse('c', 'no such agent')
     expect(agents.sessionOf('a')).toBe('s1')
     expect([agents.mayServe('a'), agents.mayServe('b'), agents.mayServe('nobody')]).toEqual([
       true,

@@ -23,6 +23,14 @@ describe('what the rows ask of a manager', () => {
     expect(names(aHost({ status: 'UNRESPONSIVE', statusBefore: 'ACTIVE' }), nobody)).toEqual([])
   })
 
+  it('that its sessions are told of the drain, also when that is wished later', () => {
+    const wishes = (notifySessions: boolean) =>
+      wishesOf(aHost({ status: 'DRAINING', notifySessions }), nobody)
+    expect(wishes(false)[0]!.message).toEqual({ message: 'drain', drain: { notifySessions: false } })
+    expect(wishes(true)[0]!.message).toEqual({ message: 'drain', drain: { notifySessions: true } })
+    expect(wishes(true)[0]!.name).not.toBe(wishes(false)[0]!.name)
+  })
+
   it('to know when its provider ends the machine, once for each time that was told', () => {
     const host = aHost({ status: 'DRAINING', interruptionAt: 5000, agents: ['RUNNING'] })
     expect(wishesOf(host, nobody)[0]).toEqual({

@@ -2,7 +2,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { advance, newAgentLife, servesUser } from '../../../src/manager/agent-life.ts'
-import type { AgentEffect, AgentInput, AgentLife, AgentPhase } from '../../../src/manager/agent-life.ts'
+import type {
+  AgentEffect,
+  AgentExit,
+  AgentInput,
+  AgentLife,
+  AgentPhase,
+} from '../../../src/manager/agent-life.ts'
 
 const order: readonly AgentPhase[] = [
   'STARTING',
@@ -16,6 +22,11 @@ const order: readonly AgentPhase[] = [
 const session = (sessionId: string) => ({ sessionId, userId: 'ada' })
 const start = (sessionId: string): AgentInput => ({ kind: 'start-session', session: session(sessionId) })
 const taken = (sessionId: string): AgentInput => ({ kind: 'session-taken', sessionId })
+const exited = (how: Partial<AgentExit> = {}): AgentInput => ({
+  ...{ kind: 'exited', clean: false, wasAsked: false, reason: 'killed by SIGKILL' },
+  ...how,
+})
+const cleanly = exited({ clean: true, reason: 'exited with code 0' })
 const listening: AgentInput = { kind: 'listening', port: 4000 }
 
 function live(...inputs: readonly AgentInput[]): { life: AgentLife; effects: readonly AgentEffect[] } {
@@ -38,7 +49,7 @@ const anyInput: fc.Arbitrary<AgentInput> = fc.oneof(
     { kind: 'stop' },
     { kind: 'overdue' },
   ),
-  fc.boolean().map((clean): AgentInput => ({ kind: 'exited', clean })),
+  fc.tuple(fc.boolean(), fc.boolean()).map(([clean, wasAsked]) => exited({ clean, wasAsked })),
 )
 
 describe('the life of an agent', () => {
@@ -54,7 +65,7 @@ describe('the life of an agent', () => {
     ])
     const running = [listening, start('s1'), taken('s1'), { kind: 'connected' }] as const
     expect(live(...running).life.phase).toBe('RUNNING')
-    const over = live(...running, { kind: 'ended' }, { kind: 'exited', clean: true })
+    const over = live(...running, { kind: 'ended' }, cleanly)
     expect(over.life).toMatchObject({ phase: 'GONE', failed: false })
   })
 
@@ -66,14 +77,34 @@ describe('the life of an agent', () => {
   })
 
   it('counts as failed when it ends by itself, when it is late and when it refuses a session', () => {
-    const exited: AgentInput = { kind: 'exited', clean: true }
-    expect(live(exited).life.failed).toBe(true)
-    expect(live(listening, exited).life.failed).toBe(true)
-    expect(live({ kind: 'overdue' }, exited).life.failed).toBe(true)
+    expect(live(cleanly).life.failed).toBe(true)
+    expect(live(listening, cleanly).life.failed).toBe(true)
+    expect(live({ kind: 'overdue' }, cleanly).life.failed).toBe(true)
     const refused: AgentInput = { kind: 'session-refused', sessionId: 's1', error: 'no' }
-    expect(live(listening, start('s1'), refused, exited).life.failed).toBe(true)
-    expect(live(listening, start('s1'), taken('s1'), { kind: 'exited', clean: false }).life.failed).toBe(true)
-    expect(live(listening, { kind: 'stop' }, { kind: 'exited', clean: false }).life.failed).toBe(false)
+    expect(live(listening, start('s1'), refused, cleanly).life.failed).toBe(true)
+    expect(live(listening, start('s1'), taken('s1'), exited()).life.failed).toBe(true)
+    expect(live(listening, { kind: 'stop' }, exited()).life.failed).toBe(false)
+  })
+
+  it('says why a session failed, and only of one that did', () => {
+    const taking = [listening, start('s1')] as const
+    const connecting = [...taking, taken('s1')] as const
+    const running = [...connecting, { kind: 'connected' }] as const
+    const failureOf = (...inputs: readonly AgentInput[]) => live(...inputs).life.failure
+
+    expect(failureOf(...running, exited())).toBe('killed by SIGKILL')
+    expect(failureOf(...taking, exited({ reason: 'exited with code 3' }))).toBe('exited with code 3')
+    expect(failureOf(...connecting, cleanly)).toBe('exited with code 0 before its user came')
+    expect(
+      failureOf(...taking, { kind: 'session-refused', sessionId: 's1', error: 'no room' }, exited()),
+    ).toBe('no room')
+
+    expect(failureOf(...running, cleanly)).toBe('')
+    expect(failureOf(...running, { kind: 'ended' }, exited())).toBe('')
+    expect(failureOf(...running, { kind: 'stop' }, exited())).toBe('')
+    expect(failureOf(...running, exited({ wasAsked: true, reason: 'killed by SIGTERM' }))).toBe('')
+    expect(failureOf(listening, exited())).toBe('')
+    expect(failureOf(exited())).toBe('')
   })
 
   it('never goes back, reports nothing without a port, and answers each StartSession it took up', () => {
@@ -82,7 +113,7 @@ describe('the life of an agent', () => {
         let life = newAgentLife
         let asked = 0
         let answered = 0
-        for (const input of [...inputs, { kind: 'exited', clean: false } as const]) {
+        for (const input of [...inputs, exited()]) {
           const step = advance(life, input)
           expect(order.indexOf(step.life.phase)).toBeGreaterThanOrEqual(order.indexOf(life.phase))
           for (const effect of step.effects) {

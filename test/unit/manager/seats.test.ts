@@ -11,6 +11,7 @@ interface FakeAgent {
   readonly events: AgentEvents
   readonly sessions: string[]
   readonly ends: number[]
+  drains: number
   stops: number
 }
 
@@ -24,11 +25,12 @@ let seats: Seats
 
 const runtime: AgentRuntime = {
   start: (id, events) => {
-    const agent: FakeAgent = { id, events, sessions: [], ends: [], stops: 0 }
+    const agent: FakeAgent = { id, events, sessions: [], ends: [], drains: 0, stops: 0 }
     agents.push(agent)
     return {
       startSession: ({ sessionId }) => void agent.sessions.push(sessionId),
       interrupted: (at) => void agent.ends.push(at),
+      draining: () => void (agent.drains += 1),
       stop: () => void (agent.stops += 1),
     }
   },
@@ -60,7 +62,9 @@ function startSeats(count: number): void {
 }
 
 const last = (): FakeAgent => agents.at(-1)!
-const crash = (): void => last().events.exited({ clean: false, reason: 'SIGSEGV' })
+const crash = (agent = last()): void => exit(agent, 'killed by SIGSEGV')
+const exit = ({ events }: FakeAgent, reason: string): void =>
+  events.exited({ clean: reason === 'exited with code 0', wasAsked: reason === 'killed by SIGTERM', reason })
 
 beforeEach(() => {
   clock = new TestClock()
@@ -78,7 +82,7 @@ describe('seats', () => {
     expect(seats.states).toEqual([])
     last().events.listening(4001)
     expect(reports).toEqual([
-      { agentId: last().id, status: 'WAITING', port: 4001, sessionId: '', app: 'hello' },
+      { agentId: last().id, status: 'WAITING', port: 4001, sessionId: '', app: 'hello', failure: '' },
     ])
     expect(seats.states).toEqual(reports)
   })
@@ -93,7 +97,7 @@ describe('seats', () => {
     expect(answers).toEqual([{ agentId: first.id, sessionId: 's1', taken: true, error: '' }])
     first.events.connected()
     first.events.ended()
-    first.events.exited({ clean: true, reason: 'exit code 0' })
+    exit(first, 'exited with code 0')
     await clock.advance(0)
     expect(reports.map((report) => report.status)).toEqual([
       'WAITING',
@@ -183,7 +187,7 @@ describe('seats', () => {
     startSeats(1)
     await clock.advance(30_000)
     expect(last().stops).toBe(1)
-    last().events.exited({ clean: false, reason: 'SIGTERM' })
+    exit(last(), 'killed by SIGTERM')
     await clock.advance(0)
     crash()
     await clock.advance(499)
@@ -197,18 +201,41 @@ describe('seats', () => {
     live.events.listening(4002)
     seats.startSession({ agentId: live.id, sessionId: 's1', userId: 'ada' })
     live.events.sessionTaken('s1')
-    seats.drain()
+    seats.drain(false)
     expect([starting.stops, free.stops, live.stops]).toEqual([1, 1, 0])
-    starting.events.exited({ clean: false, reason: 'SIGTERM' })
-    free.events.exited({ clean: false, reason: 'SIGTERM' })
+    exit(starting, 'killed by SIGTERM')
+    exit(free, 'killed by SIGTERM')
     await clock.advance(60_000)
     expect(emptied).toBe(0)
     live.events.ended()
-    live.events.exited({ clean: true, reason: 'exit code 0' })
+    exit(live, 'exited with code 0')
     await clock.advance(60_000)
     expect(emptied).toBe(1)
     expect(agents).toHaveLength(3)
-    seats.drain()
+    seats.drain(false)
     expect(emptied).toBe(2)
+  })
+
+  it('drain with a word to whoever serves a user, once', () => {
+    startSeats(2)
+    const [free, live] = agents as [FakeAgent, FakeAgent]
+    free.events.listening(4001)
+    live.events.listening(4002)
+    seats.startSession({ agentId: live.id, sessionId: 's1', userId: 'ada' })
+    seats.drain(false)
+    expect(live.drains).toBe(0)
+    seats.drain(true)
+    seats.drain(true)
+    expect([free.drains, live.drains]).toEqual([0, 1])
+  })
+
+  it('tell why a session failed with the end of its agent', () => {
+    startSeats(1)
+    const agent = last()
+    agent.events.listening(4001)
+    seats.startSession({ agentId: agent.id, sessionId: 's1', userId: 'ada' })
+    agent.events.sessionTaken('s1')
+    crash(agent)
+    expect(reports.at(-1)).toMatchObject({ status: 'GONE', sessionId: 's1', failure: 'killed by SIGSEGV' })
   })
 })

@@ -107,7 +107,9 @@ describe('what decisions become', () => {
     const agents = [{ status: 'CONNECTING', statusSince: now - 60_000 } as const]
     const { plan } = turn(aSnapshot({ hosts: [aHost({ heardAt: now - 15_000, agents })] }))
     expect(plan!.host_updates).toMatchObject([{ id: 'h1', place: 0, from: ['ACTIVE'], to: 'UNRESPONSIVE' }])
-    expect(plan!.agent_updates).toEqual([{ id: 'h1-a1', place: 1, from: ['CONNECTING'], to: 'DYING' }])
+    expect(plan!.agent_updates).toEqual([
+      { id: 'h1-a1', place: 1, from: ['CONNECTING'], to: 'DYING', failure: 'never-ran' },
+    ])
     expect(plan!.decisions[1]).toMatchObject({ kind: 'end-agent', target: 'h1-a1' })
   })
 
