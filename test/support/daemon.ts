@@ -152,12 +152,12 @@ export class Daemon {
   async dispose(): Promise<void> {
     await this.signal('SIGKILL')
     if (!this.#ownsData) return
-    await stopAllHosts({ below: this.dataDir, clock: systemClock, signal: AbortSignal.timeout(20_000) })
+    await stopAllHosts({ below: this.dataDir, clock: systemClock, signal: AbortSignal.timeout(100_000) })
     rmSync(this.dataDir, { recursive: true, force: true })
   }
 
   async fetch<T = Record<string, unknown>>(path: string, init: RequestInit = {}): Promise<Answer<T>> {
-    const response = await fetch(`${this.apiUrl}${path}`, { signal: AbortSignal.timeout(30_000), ...init })
+    const response = await fetch(`${this.apiUrl}${path}`, { signal: AbortSignal.timeout(100_000), ...init })
     const text = await response.text()
     let body: unknown = text
     try {

@@ -70,8 +70,8 @@ describeWithMoto('kill -9 of the daemon at each request of a launch', () => {
   }
 
   it.each([
-    ['keeps', 'honoured', runs(3, points.length)],
-    ['ignores', 'ignored', runs(2, 6)],
+    ['keeps', 'honoured', runs(2, points.length)],
+    ['ignores', 'ignored', runs(1, 4)],
   ])(
     'leaves each region its one machine where EC2 %s client tokens',
     async (_, tokens, count) => {

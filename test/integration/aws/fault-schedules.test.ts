@@ -47,7 +47,7 @@ describeWithMoto('through faults by chance', () => {
   afterAll(async () => world.close())
   afterEach(() => world.proxy.forget())
 
-  const seeds = Array.from({ length: runs(2, 8) }, (_, index) => index + 1)
+  const seeds = Array.from({ length: runs(2, 6) }, (_, index) => index + 1)
   it.each(seeds)('seed %i leaves exactly the machines of its rows', async (seed) => {
     const { daemon, proxy, machines } = world
     const region = `aws/us-east-1/seed-${seed}`

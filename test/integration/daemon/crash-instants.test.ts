@@ -17,7 +17,7 @@ describe('kill -9 of the daemon at random instants', () => {
     await daemon.untilFree(4)
     const seat = await aSession(daemon, 'ann')
     const random = seededRandom(20_261_121)
-    for (let kill = 0; kill < runs(4, 10); kill += 1) {
+    for (let kill = 0; kill < runs(3, 8); kill += 1) {
       // Something is always under way: the target moves, so that hosts are launched and drained.
       await daemon.setRegion({ target_free_agents: 2 + 2 * Math.floor(random() * 3) }).catch(() => undefined)
       await sleep(random() * 700)

@@ -29,7 +29,7 @@ describe('kill -9 of the daemon at each named await of a launch', () => {
   // One data path after the other, PGlite first.
   const paths = dataPaths.filter(({ name }) => name === 'PGlite' || inject('postgresUrl') !== '')
   const cases = points.map((point, index) => ({ point, path: paths[index % paths.length]! }))
-  it.each(cases.slice(0, runs(4, points.length)))('$point on $path.name', async ({ point, path }) => {
+  it.each(cases.slice(0, runs(2, points.length)))('$point on $path.name', async ({ point, path }) => {
     const database = await path.open()
     drop = () => database.drop()
     daemon = await startDaemon({

@@ -40,7 +40,7 @@ describeOnPostgres('the right to connect', () => {
   })
 
   const points = ['enrol.after-redeem', 'enrol.after-store', 'enrol.before-redeem', 'launch.before-call']
-  it.each(points.slice(0, runs(2, points.length)))(
+  it.each(points.slice(0, runs(1, points.length)))(
     'a daemon killed at %s lets the same managers in afterwards',
     async (point) => {
       await start({ environment: { ...shortLease, MUSTER_FAULTS: point }, until: 'spawned' })

@@ -36,7 +36,7 @@ describe('a backup of the embedded database', () => {
     clock: systemClock,
     logger: silentLogger,
     progress: () => undefined,
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(100_000),
   })
   const backUpTo = (file: string, overrides: { mayReplace?: boolean; adminSecret?: string } = {}) =>
     backUp({

@@ -15,7 +15,7 @@ import { runs } from '../../support/thoroughness.ts'
 
 const writer = new URL('../../support/writer-program.ts', import.meta.url).pathname
 const main = new URL('../../../src/main.ts', import.meta.url).pathname
-const kills = { ofWriters: runs(6, 20), ofEndpoints: runs(2, 3) }
+const kills = { ofWriters: runs(4, 16), ofEndpoints: runs(1, 3) }
 
 /** A directory with an empty database. */
 async function aDirectory(): Promise<string> {

@@ -227,7 +227,7 @@ describeOnPostgres('the managers’ door', () => {
     })
     const serials = await fleet.sql(`select serial from fleet.certificates where backend_id = 'h1'`)
     expect(serials).toHaveLength(2)
-    const asked = linked.link.askInfo('h1', AbortSignal.timeout(5_000))
+    const asked = linked.link.askInfo('h1', AbortSignal.timeout(100_000))
     await manager.hears('askInfo')
     const document = Buffer.from('{"cpuid": 18446744073709551615,  "b":1}')
     manager.say({ message: 'info', info: { document } })
