@@ -6,6 +6,8 @@ import { agentStatuses } from '../../src/model/agent.ts'
 import { hostStatuses } from '../../src/model/host.ts'
 import type { Offering } from '../../src/model/offering.ts'
 import { MemoryDatabase } from '../../src/store/memory/memory-database.ts'
+import type { Call, Operation } from './store-operation.ts'
+import { fenceOf, operation } from './store-operation.ts'
 import type { PlanDraw } from './store-plans.ts'
 import {
   actionIds,
@@ -13,40 +15,17 @@ import {
   chance,
   hostIds,
   ids,
+  imageIds,
   one,
   pick,
   planOf,
+  rolloutIds,
   somePlan,
   someWords,
 } from './store-plans.ts'
+import { rolloutOperations } from './store-rollouts.ts'
 import type { RegionChanges, Side } from './store-sides.ts'
 import { imageId, knownMoments, regionId } from './store-sides.ts'
-
-/** Called on both sides with the same arguments. */
-export type Call = (side: Side) => Promise<unknown>
-
-export interface Operation {
-  readonly kind: string
-  /** Looks at the rows in memory, as they are before the call. */
-  prepare(db: MemoryDatabase): Call
-}
-
-/** All there are. */
-export const operationKinds: string[] = []
-
-function operation<T extends readonly unknown[]>(
-  kind: string,
-  arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> },
-  prepare: (db: MemoryDatabase, ...drawn: T) => Call,
-): fc.Arbitrary<Operation> {
-  if (!operationKinds.includes(kind)) operationKinds.push(kind)
-  const drawn = fc.tuple(...(arbitraries as unknown as fc.Arbitrary<unknown>[]))
-  return drawn.map((values) => ({
-    kind,
-    prepare: (db) => prepare(db, ...(values as unknown as T)),
-    [fc.toStringMethod]: () => `${kind}(${values.map((value) => JSON.stringify(value)).join(', ')})`,
-  }))
-}
 
 const callIds = (db: MemoryDatabase) => ids(db.actions.where((action) => action.kind === 'launch'))
 const launchIds = (db: MemoryDatabase) => callIds(db).filter((id) => !id.includes('~'))
@@ -54,8 +33,6 @@ const offerings: readonly Offering[] = [
   { instanceType: 'small', zone: 'a', lifecycle: 'spot', agents: 2 },
   { instanceType: 'large', zone: '', lifecycle: 'on-demand', agents: 4 },
 ]
-/** Ours, but now and then another's. */
-const fenceOf = (db: MemoryDatabase, luck: number): number => (db.lease?.fence ?? 1) + (luck < 8 ? 1 : 0)
 const machinesOf = (launchId: string, count: number, from: number): readonly string[] =>
   Array.from({ length: count }, (_, index) => `m-${launchId.replace(/\W/g, '')}-${from + index}`)
 
@@ -63,7 +40,7 @@ const commit = (db: MemoryDatabase, draw: PlanDraw, luck: number): Call => {
   const plan = planOf(db, draw)
   const turn = (db.regions.get(regionId)?.turn ?? 0) + (luck > 95 ? 1 : 0)
   const fence = fenceOf(db, luck)
-  return ({ store }) => store.commitTurn(regionId, turn, fence, plan)
+  return ({ store, own }) => store.commitTurn(regionId, turn, fence, own(plan))
 }
 
 const turns = [
@@ -206,6 +183,7 @@ const managers = [
           status: agentStatuses[fate > 40 ? 0 : status]!,
           port: fate === 41 ? 70_000 : 4000 + seat,
           ...(fate < 10 ? { gone: true } : {}),
+          ...(fate % 4 === 0 ? { failure: `it died of ${fate}` } : {}),
         }))
         const fence = fenceOf(db, luck)
         return ({ store }) => store.reportAgents(id, reports, isFull, fence)
@@ -229,15 +207,19 @@ const managers = [
   }),
 ]
 
+const arms = [undefined, 'candidate', 'control', 'fallback'] as const
+
 const users = [
   ...Array.from({ length: 3 }, () =>
     operation(
       'claimAgent',
-      [fc.nat(2), fc.nat(2), one, fc.boolean(), chance],
-      (db, user, key, from, isAny, luck) => {
+      [fc.nat(2), fc.nat(2), one, fc.boolean(), chance, fc.nat(3)],
+      (db, user, key, from, isAny, luck, armed) => {
+        const served = pick(imageIds(db), luck)
+        const arm = arms[armed] ?? null
         const free = db.agents.where((agent) => {
           const host = db.hosts.get(agent.hostId)
-          return agent.status === 'WAITING' && host?.status === 'ACTIVE' && host.imageId === imageId
+          return agent.status === 'WAITING' && host?.status === 'ACTIVE' && host.imageId === served
         })
         const rotated = [...ids(free).slice(from % 3), ...ids(free).slice(0, from % 3)]
         // Without candidates any free agent will do: only where there is no choice can two databases be compared.
@@ -246,18 +228,18 @@ const users = [
           userId: `user-${user}`,
           sessionId: `session-${from}`,
           idempotencyKey: key === 0 ? null : `key-${key}`,
-          imageId,
+          imageId: served,
           version: 'v1',
           requestedAt: 1_700_000_000_000 + from,
           demandRegionId: regionId,
           candidates,
-          rolloutId: null,
-          arm: null,
+          rolloutId: arm === null ? null : pick(rolloutIds(db), from),
+          arm,
           excludedHosts: luck % 4 === 0 ? ids(free.map((agent) => ({ id: agent.hostId }))) : [],
         }
         const fence = fenceOf(db, luck)
         return async (side) => {
-          const answer = await side.store.claimAgent(regionId, fence, request)
+          const answer = await side.store.claimAgent(regionId, fence, side.own(request))
           if (answer.outcome === 'assigned' && !side.assignmentIds.includes(answer.id))
             side.assignmentIds.push(answer.id)
           // More of it may be in memory, and is compared as a row.
@@ -366,7 +348,7 @@ const looks = [
     )
     const stranger = { cloudId: 'a stranger', launchId: pick(launchIds(db), which) }
     const listed = [...named, stranger].slice(which % 3)
-    return async ({ store }) => {
+    return async ({ store, named }) => {
       const { openActions, hosts: swept, ...accounted } = await store.readSweepRows(region, listed)
       const sorted = (rows: readonly { readonly id: string }[]) =>
         rows.toSorted((a, b) => (a.id < b.id ? -1 : 1))
@@ -374,7 +356,8 @@ const looks = [
       const whole = await store.readRegion(region)
       return [
         { ...rest, hosts: sorted(found), agents: sorted(agents) },
-        whole === undefined ? 'none' : [whole.region, whole.images, whole.hosts, whole.agents],
+        whole === undefined ? 'none' : [whole.region, whole.hosts, whole.agents, whole.versions],
+        whole === undefined ? 'none' : [...named(whole.images), ...named(whole.rollouts)].sort(),
         await store.readRegionIds(),
         await store.readRegions(),
         await store.readOpenActions(),
@@ -394,7 +377,7 @@ const looks = [
 export async function begin(side: Side): Promise<void> {
   const { store } = side
   const fence = (await store.takeLease('a', 3600))!.fence
-  const nothing = { hosts: [], agents: [], words: [], failed: 99, surge: 0, isTwin: false }
+  const nothing = { hosts: [], agents: [], words: [], failed: 99, surge: 0, isTwin: false, image: 0 }
   await store.commitTurn(
     regionId,
     0,
@@ -421,6 +404,7 @@ export const someOperations: fc.Arbitrary<readonly Operation[]> = fc.array(
     { weight: 6, arbitrary: fc.oneof(...managers) },
     { weight: 5, arbitrary: fc.oneof(...users) },
     { weight: 2, arbitrary: fc.oneof(...people) },
+    { weight: 6, arbitrary: fc.oneof(...rolloutOperations) },
     { weight: 1, arbitrary: fc.oneof(...looks) },
   ),
   { minLength: 1, maxLength: 60, size: 'max' },

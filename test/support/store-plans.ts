@@ -17,6 +17,12 @@ export const pick = (from: readonly string[], place: number): string =>
   from[place % Math.max(1, from.length)] ?? 'nobody'
 export const hostIds = (db: MemoryDatabase) => ids(db.hosts.where(() => true))
 export const agentIds = (db: MemoryDatabase) => ids(db.agents.where(() => true))
+/** Of hosts, the seeded one first. */
+export const imageIds = (db: MemoryDatabase) => [
+  imageId,
+  ...ids(db.images.where((image) => image.regionId === regionId && image.id !== imageId)),
+]
+export const rolloutIds = (db: MemoryDatabase) => ids(db.rollouts.where(() => true))
 export const actionIds = (db: MemoryDatabase) => ids(db.actions.where(() => true))
 
 export interface PlanDraw {
@@ -27,6 +33,8 @@ export interface PlanDraw {
   readonly failed: number
   readonly surge: number
   readonly isTwin: boolean
+  /** Of the region's images, the one that is launched. */
+  readonly image: number
 }
 
 export const somePlan: fc.Arbitrary<PlanDraw> = fc.record({
@@ -39,6 +47,7 @@ export const somePlan: fc.Arbitrary<PlanDraw> = fc.record({
   failed: chance,
   surge: fc.nat(2),
   isTwin: chance.map((luck) => luck < 5),
+  image: fc.nat(3),
 })
 
 /** Only words: what may be a repeat. */
@@ -50,6 +59,7 @@ export const someWords: fc.Arbitrary<PlanDraw> = fc.record({
   failed: fc.constant(99),
   surge: fc.constant(0),
   isTwin: fc.constant(false),
+  image: fc.constant(0),
 })
 
 export function planOf(db: MemoryDatabase, draw: PlanDraw): TurnPlan {
@@ -72,7 +82,7 @@ export function planOf(db: MemoryDatabase, draw: PlanDraw): TurnPlan {
       hosts.push({
         id,
         place,
-        image_id: imageId,
+        image_id: pick(imageIds(db), draw.image),
         version: 'v1',
         instance_type: 'small',
         capacity: 2,
@@ -87,12 +97,27 @@ export function planOf(db: MemoryDatabase, draw: PlanDraw): TurnPlan {
     const place = decide(status === 'TERMINATING' ? 'terminate' : 'drain', id, `make it ${status}`)
     if (status === 'TERMINATING') actions.push({ place, kind: 'terminate', target: id, params: {} })
     const from: HostStatus[] = luck < 20 ? ['ACTIVE', 'LAUNCHING'] : [db.hosts.get(id)?.status ?? 'ACTIVE']
-    return { id, place, from, to: status, reason: `make it ${status}`, ...(idle ? { idle } : {}) }
+    return {
+      id,
+      place,
+      from,
+      to: status,
+      reason: `make it ${status}`,
+      ...(idle ? { idle } : {}),
+      ...(luck % 3 === 0 ? { notify: true } : {}),
+    }
   })
   const agent_updates = draw.agents.map(([which, to]) => {
     const id = pick(agentIds(db), which)
     const from: AgentStatus[] = [db.agents.get(id)?.status ?? 'RUNNING']
-    return { id, place: decide('end-agent', id, 'its time is over'), from, to: agentStatuses[to]! }
+    const failure = which % 2 === 0 ? { failure: 'it took too long' } : {}
+    return {
+      id,
+      place: decide('end-agent', id, 'its time is over'),
+      from,
+      to: agentStatuses[to]!,
+      ...failure,
+    }
   })
   const said = new Set<string>()
   for (const [kind, target, words] of draw.words) {

@@ -2,10 +2,12 @@
 import { createHasuraClient } from '../../src/hasura/client.ts'
 import { createHasuraStore } from '../../src/hasura/hasura-store.ts'
 import { blockedOfferingRow, imageRow, regionRow } from '../../src/hasura/region-rows.ts'
+import { rolloutRow, versionRow } from '../../src/hasura/rollout-rows.ts'
 import { actionRow, agentRow, assignmentRow, columns, decisionRow, hostRow } from '../../src/hasura/rows.ts'
 import { createHasuraTrustStore } from '../../src/hasura/trust-store.ts'
 import type { Host } from '../../src/model/host.ts'
 import type { ImageStatus, Region } from '../../src/model/region.ts'
+import type { Rollout } from '../../src/model/rollout.ts'
 import type { FleetStore } from '../../src/store/fleet-store.ts'
 import { updateHost } from '../../src/store/memory/host-rows.ts'
 import { redeemToken } from '../../src/store/memory/launch-tokens.ts'
@@ -17,6 +19,7 @@ import {
   setImageStatus,
   updateRegion,
 } from '../../src/store/memory/region-rows.ts'
+import { setVersion, updateRollout } from '../../src/store/memory/rollouts.ts'
 import type { Redemption } from '../../src/store/trust-store.ts'
 import type { AnEndpoint } from './an-endpoint.ts'
 import { adminSecret } from './an-endpoint.ts'
@@ -32,9 +35,22 @@ export interface Side {
   setRegion(id: string, changes: RegionChanges): Promise<void>
   insertImage(id: string, regionId: string, status: ImageStatus): Promise<void>
   setImage(id: string, status: ImageStatus): Promise<void>
+  /** Undefined: nobody says any more what the clients of the channel have. */
+  setVersion(channel: string, version: string | undefined): Promise<void>
+  setRollout(id: string, wish: RolloutWishes): Promise<void>
+  /** Of images that got their id from the database, in the order in which they were made. */
+  readonly startedImages: string[]
+  /** What was drawn from the rows in memory, with this side's ids of images. */
+  readonly own: <T>(drawn: T) => T
+  /** With names of those images that both sides have, without what differs by nature. */
+  readonly alike: (value: unknown) => unknown
+  /** Such rows as text, in order. */
+  readonly named: (rows: readonly object[]) => readonly string[]
   /** Every row that the daemon reads or writes, without moments of the database's own clock; in order. */
   dump(): Promise<Dump>
 }
+
+export type RolloutWishes = Partial<Pick<Rollout, 'paused' | 'switchWanted' | 'rollbackWanted'>>
 
 export type Dump = Readonly<Record<string, readonly string[]>>
 export type RegionChanges = Partial<
@@ -52,6 +68,8 @@ export type RegionChanges = Partial<
 
 export const regionId = 'fake/one'
 export const imageId = 'fake/one:image'
+/** Without hosts: its roll-outs are bound to the other's. */
+export const otherRegionId = 'fake/two'
 /** Moments that are handed in, which can be told from those of the database's own clock. */
 export const knownMoments = [1_000, Date.UTC(2200, 0)] as const
 
@@ -64,15 +82,34 @@ const regionToSeed = aRegion({
   revision: 1,
 })
 const imageToSeed = anImage({ id: imageId, regionId, imageId: 'v1', version: 'v1' })
+const otherRegion = { ...regionToSeed, id: otherRegionId }
+const otherImage = anImage({ ...imageToSeed, id: `${otherRegionId}:image`, regionId: otherRegionId })
+const seeds = [
+  [regionToSeed, imageToSeed],
+  [otherRegion, otherImage],
+] as const
 
 export async function memorySide(now: () => number): Promise<Side & { readonly db: MemoryDatabase }> {
   const db = new MemoryDatabase({ now }, 'fleet')
   await db.transact(() => {
-    insertRegion(db, regionToSeed)
-    insertImage(db, imageToSeed)
+    for (const [region, image] of seeds) {
+      insertRegion(db, region)
+      insertImage(db, image)
+    }
   })
   let heard = db.latestChange
+  const startedImages: string[] = []
+  const { alike, named } = namesOf(startedImages)
   return {
+    startedImages,
+    ...{ alike, named },
+    own: (drawn) => drawn,
+    setVersion: (channel, version) => db.transact(() => setVersion(db, channel, version)),
+    setRollout: (id, wish) =>
+      db.transact(() => {
+        const rollout = db.rollouts.get(id)
+        if (rollout !== undefined) updateRollout(db, rollout, wish)
+      }),
     db,
     store: createMemoryStore(db),
     redeem: async (redemption, fence) => (await redeemToken(db, redemption, fence))?.id,
@@ -93,7 +130,9 @@ export async function memorySide(now: () => number): Promise<Side & { readonly d
       const changes = db.changesAfter(heard)
       heard = db.latestChange
       const all = () => true
-      return texts({
+      return texts(named, {
+        rollouts: db.rollouts.where(all).map((row) => ({ ...row, haltedAt: row.pausedAt })),
+        versions: db.versions.where(all),
         regions: db.regions.where(all),
         images: db.images.where(all),
         hosts: db.hosts.where(all),
@@ -112,30 +151,43 @@ export async function memorySide(now: () => number): Promise<Side & { readonly d
 }
 
 /** The rows of the endpoint are deleted first. */
-export async function realSide(fleet: AnEndpoint, now: () => number): Promise<Side> {
+export async function realSide(
+  fleet: AnEndpoint,
+  now: () => number,
+  memory: Pick<Side, 'startedImages'>,
+): Promise<Side> {
   const { url, fetch } = fleet.endpoint
   const client = createHasuraClient({ url, adminSecret, fetch })
   const trust = createHasuraTrustStore(client)
   await client.request(
     `mutation { ${emptied.map((table) => `${table}: delete_fleet_${table}(where: {}) { affected_rows }`).join(' ')} }`,
   )
-  await client.request(documents.seed, {
-    region: {
-      ...columnsOf(regionToSeed, ['id', 'provider', 'algorithm', 'options', 'channel', 'turn', 'enabled']),
-      ...columnsOf(regionToSeed, ['targetFreeAgents', 'minHosts', 'maxHosts', 'maxSurgeHosts']),
-      ...columnsOf(regionToSeed, [
-        'instanceTypes',
-        'agentsPerHostGiven',
-        'maxAgentsPerUser',
-        'providerOptions',
-      ]),
-    },
-    image: columnsOf(imageToSeed, ['id', 'regionId', 'imageId', 'version', 'status']),
-  })
+  for (const [region, image] of seeds) {
+    await client.request(documents.seed, {
+      region: {
+        ...columnsOf(region, ['id', 'provider', 'algorithm', 'options', 'channel', 'turn', 'enabled']),
+        ...columnsOf(region, ['targetFreeAgents', 'minHosts', 'maxHosts', 'maxSurgeHosts']),
+        ...columnsOf(region, ['instanceTypes', 'agentsPerHostGiven', 'maxAgentsPerUser', 'providerOptions']),
+      },
+      image: columnsOf(image, ['id', 'regionId', 'imageId', 'version', 'status']),
+    })
+  }
   const latest = async () =>
     (await client.request<{ changes: Row[] }>(documents.changes, { after: 0 })).changes.at(-1)
   let heard = Number((await latest())?.['sequence'] ?? 0)
+  const startedImages: string[] = []
+  const { alike, named } = namesOf(startedImages)
   return {
+    startedImages,
+    ...{ alike, named },
+    own: (drawn) => translated(drawn, memory.startedImages, startedImages),
+    setVersion: async (channel, version) => {
+      if (version === undefined) await client.request(documents.deleteVersion, { channel })
+      else await client.request(documents.setVersion, { row: { channel, version } })
+    },
+    setRollout: async (id, wish) => {
+      await client.request(documents.setRollout, { id, set: columnsOf(wish) })
+    },
     store: createHasuraStore(client, now),
     redeem: async (redemption, fence) => (await trust.redeemToken(redemption, fence))?.id,
     assignmentIds: [],
@@ -157,7 +209,9 @@ export async function realSide(fleet: AnEndpoint, now: () => number): Promise<Si
       const answer = await client.request<Record<string, Row[]>>(documents.dump, { after: heard })
       const of = (table: string): readonly Row[] => answer[table] ?? []
       heard = Number(of('changes').at(-1)?.['sequence'] ?? heard)
-      return texts({
+      return texts(named, {
+        rollouts: of('rollouts').map((row) => ({ ...rolloutRow.parse(row), haltedAt: row['paused_at'] })),
+        versions: of('versions').map((row) => versionRow.parse(row)),
         regions: of('regions').map((row) => regionRow.parse(row)),
         images: of('images').map((row) => imageRow.parse(row)),
         hosts: of('hosts').map((row) => hostRow.parse(row)),
@@ -212,7 +266,7 @@ const emptied = [
     'agents',
     'hosts',
   ],
-  ...['images', 'regions', 'leases', 'changes'],
+  ...['rollouts', 'versions', 'images', 'regions', 'leases', 'changes'],
 ]
 
 const documents = {
@@ -226,9 +280,16 @@ const documents = {
     'mutation ($image: fleet_images_insert_input!) { insert_fleet_images_one(object: $image) { id } }',
   setImage: `mutation ($id: String!, $set: fleet_images_set_input!) {
     update_fleet_images(where: {id: {_eq: $id}}, _set: $set) { affected_rows } }`,
+  setVersion: `mutation ($row: fleet_versions_insert_input!) { insert_fleet_versions_one(object: $row,
+    on_conflict: {constraint: versions_pkey, update_columns: [version]}) { id } }`,
+  deleteVersion: `mutation ($channel: String!) {
+    delete_fleet_versions(where: {channel: {_eq: $channel}}) { affected_rows } }`,
+  setRollout: `mutation ($id: String!, $set: fleet_rollouts_set_input!) {
+    update_fleet_rollouts(where: {id: {_eq: $id}}, _set: $set) { affected_rows } }`,
   changes: `query ($after: bigint!) {
     changes: fleet_changes(where: {sequence: {_gt: $after}}, order_by: {sequence: asc}) { sequence } }`,
   dump: `query ($after: bigint!) {
+    rollouts: fleet_rollouts { ${columns.rollouts} paused_at } versions: fleet_versions { ${columns.versions} }
     regions: fleet_regions { ${columns.regions} } images: fleet_images { ${columns.images} }
     hosts: fleet_hosts { ${columns.hosts} } agents: fleet_agents { ${columns.agents} failure }
     blocked_offerings: fleet_blocked_offerings { ${columns.blocked_offerings} }
@@ -249,26 +310,37 @@ function columnsOf(row: object, names: readonly string[] = Object.keys(row)): Ro
   )
 }
 
-function texts(tables: Readonly<Record<string, readonly object[]>>): Dump {
-  return Object.fromEntries(
-    Object.entries(tables).map(([name, rows]) => [
-      name,
-      rows.map((row) => JSON.stringify(comparable(row))).sort(),
-    ]),
-  )
+function texts(named: Side['named'], tables: Readonly<Record<string, readonly object[]>>): Dump {
+  return Object.fromEntries(Object.entries(tables).map(([name, rows]) => [name, named(rows)]))
 }
 
-const ownClock = new Set(['at', 'statusSince', 'createdAt', 'updatedAt', 'sequence'])
+/** Images are called by their place among those that were started. */
+function namesOf(startedImages: readonly string[]): Pick<Side, 'alike' | 'named'> {
+  const alike = (value: unknown): unknown => {
+    const names = startedImages.map((_, place) => `started-${place}`)
+    return translated(comparable(value), startedImages, names)
+  }
+  return { alike, named: (rows) => rows.map((row) => JSON.stringify(alike(row))).sort() }
+}
+
+/** The same with other names: those at the same place. */
+function translated<T>(value: T, from: readonly string[], to: readonly string[]): T {
+  if (from.length === 0 || value === undefined) return value
+  const names = new RegExp(`\\b(${from.join('|')})\\b`, 'g')
+  return JSON.parse(JSON.stringify(value).replace(names, (name) => to[from.indexOf(name)]!)) as T
+}
+
+const ownClock = new Set(['at', 'statusSince', 'stateSince', 'createdAt', 'updatedAt', 'sequence'])
 const momentsOfCalls = new Set(['requestedAt', 'nextAttemptAt'])
 
 /** Without ids and moments that each database draws for itself; of those moments it stays whether there is one. */
-export function comparable(value: unknown): unknown {
+function comparable(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(comparable)
   if (typeof value !== 'object' || value === null) return value
   const row = value as Readonly<Record<string, unknown>>
   const isAssignment = 'outcome' in row && 'idempotencyKey' in row
   // Columns that only the database reads, which a row in memory may show.
-  const isHidden = (key: string) => key === 'failure' && 'userSlot' in row
+  const isHidden = (key: string) => key === 'pausedAt' || (key === 'failure' && 'userSlot' in row)
   return Object.fromEntries(
     Object.entries(row)
       .filter(([key, field]) => field !== undefined && !ownClock.has(key) && !isHidden(key))

@@ -94,6 +94,12 @@ function reportAgents(
 ): void {
   const gone = new Set(reports.filter((report) => report.gone === true).map(({ id }) => id))
   const there = new Map(reports.filter((report) => report.gone !== true).map((report) => [report.id, report]))
+  for (const { id, status, failure, gone: isGone } of reports) {
+    const agent = db.agents.get(id)
+    if (failure === undefined || agent?.hostId !== host.id || agent.failure !== null) continue
+    const isBehind = agentStatuses.indexOf(status) <= agentStatuses.indexOf(agent.status)
+    if (isGone === true || !isBehind) updateAgent(db, agent, { failure: failure.slice(0, 1000) })
+  }
   for (const agent of agentsOf(db, host.id)) {
     if (gone.has(agent.id) || (isFull && !there.has(agent.id))) deleteAgent(db, agent)
   }

@@ -61,7 +61,8 @@ export function stepRollouts(
     if (original?.regionId === regionId && db.images.get(id) === undefined) {
       insertImage(db, { ...original, id, status: 'CANDIDATE', createdAt: db.now(), revision: 1 })
     }
-    const rollout = openRollout(db, id, options ?? {}, null)
+    const isOurs = db.images.get(id)?.regionId === regionId
+    const rollout = isOurs ? openRollout(db, id, options ?? {}, null) : undefined
     if (rollout === undefined) busyPlaces.push(place)
     else if (switch_wanted === true) updateRollout(db, rollout, { switchWanted: true })
   }
@@ -81,7 +82,7 @@ function changesOf(update: RolloutUpdate): Partial<RolloutRow> {
 }
 
 /** Only along the state machine; the images and the group follow. @throws MusterError `database-refused` */
-function updateRollout(db: MemoryDatabase, was: RolloutRow, changes: Partial<RolloutRow>): RolloutRow {
+export function updateRollout(db: MemoryDatabase, was: RolloutRow, changes: Partial<RolloutRow>): RolloutRow {
   const now = db.now()
   let row: RolloutRow = { ...was, ...changes, revision: was.revision + 1 }
   if (row.state !== was.state) {
@@ -123,6 +124,17 @@ function follow(db: MemoryDatabase, was: RolloutRow, row: RolloutRow): void {
   for (const other of membersOf(db, row.groupId)) {
     if (other.id === row.id || other.rollbackWanted !== null || !isLeading(other)) continue
     updateRollout(db, other, { rollbackWanted: why })
+  }
+}
+
+/** By hand, as all that is said of a channel; undefined: nobody says any more. It is news to each region of the channel. */
+export function setVersion(db: MemoryDatabase, channel: string, version: string | undefined): void {
+  const was = db.versions.get(channel)
+  if (version === undefined) db.versions.delete(channel)
+  else db.versions.put({ id: channel, version, revision: (was?.revision ?? 0) + 1 })
+  if (was === undefined && version === undefined) return
+  for (const region of db.regions.where((row) => row.channel === channel)) {
+    db.noteChange('versions', channel, region.id)
   }
 }
 
@@ -183,6 +195,8 @@ function startRollouts(
   groupId: string | null,
 ): readonly Image[] {
   const inOrder = starts.toSorted((one, other) => (one.regionId < other.regionId ? -1 : 1))
+  const twice = inOrder.find(({ regionId }, index) => regionId === inOrder[index + 1]?.regionId)
+  if (twice !== undefined) throw refusal(`region ${twice.regionId} is named twice`)
   return inOrder.map(({ regionId, imageId, version, options }) => {
     if (db.regions.get(regionId) === undefined) throw refusal(`there is no region ${regionId}`)
     const active = activeImageOf(db, regionId)
@@ -191,20 +205,27 @@ function startRollouts(
       .find((row) => row.regionId === regionId && isLeading(row) && row.state !== 'SWITCHED')
     const known = leading === undefined ? active : db.images.get(leading.id)
     if (known?.imageId === imageId && known.version === version) return known
-    const status = active === undefined ? 'ACTIVE' : 'CANDIDATE'
-    const image = {
-      id: db.newId(),
-      regionId,
-      imageId,
-      version,
-      status,
-      createdAt: db.now(),
-      revision: 1,
-    } as const
-    insertImage(db, image)
-    openRollout(db, image.id, options, groupId)
-    return image
+    const wanted = { regionId, imageId, version }
+    const image = unopenedImage(db, wanted) ?? newCandidate(db, wanted)
+    if (openRollout(db, image.id, options, groupId) === undefined) followRollout(db, image.id, 'ACTIVE')
+    return existing(db.images, image.id)
   })
+}
+
+type Wanted = Pick<Image, 'regionId' | 'imageId' | 'version'>
+
+/** A CANDIDATE of it that has had no roll-out yet: it came by hand. */
+function unopenedImage(db: MemoryDatabase, { regionId, imageId, version }: Wanted): Image | undefined {
+  return db.images
+    .where((image) => image.regionId === regionId && image.imageId === imageId && image.version === version)
+    .filter(({ id, status }) => status === 'CANDIDATE' && db.rollouts.get(id) === undefined)
+    .toSorted((one, other) => other.createdAt - one.createdAt)[0]
+}
+
+function newCandidate(db: MemoryDatabase, wanted: Wanted): Image {
+  const image: Image = { ...wanted, id: db.newId(), status: 'CANDIDATE', createdAt: db.now(), revision: 1 }
+  insertImage(db, image)
+  return image
 }
 
 function steerRollout(db: MemoryDatabase, id: string, wish: RolloutWish, actor: string): Rollout | undefined {
@@ -230,10 +251,10 @@ function steerRollout(db: MemoryDatabase, id: string, wish: RolloutWish, actor: 
 
 function switchRollouts(db: MemoryDatabase, groupId: string, fence: number): readonly Rollout[] {
   if (!db.leaseIsHeld(fence)) return []
-  const members = membersOf(db, groupId).filter(
-    ({ state, options }) =>
-      options.on_member_failure !== 'leave-out' || (state !== 'ROLLING_BACK' && state !== 'ROLLED_BACK'),
-  )
+  const isDone = new Set<RolloutState>(['SWITCHED', 'DRAINING', 'DONE'])
+  const isLeftOut = ({ state, options }: RolloutRow): boolean =>
+    options.on_member_failure === 'leave-out' && (state === 'ROLLING_BACK' || state === 'ROLLED_BACK')
+  const members = membersOf(db, groupId).filter((member) => !isDone.has(member.state) && !isLeftOut(member))
   if (members.length === 0 || !members.every((member) => maySwitch(db, member))) return []
   for (const { id, regionId, state, version } of members) {
     const isAlone = id === groupId

@@ -148,6 +148,8 @@ export interface Claim {
   readonly candidates?: readonly string[]
   readonly excluded?: readonly string[]
   readonly fence?: number
+  readonly rollout_id?: string
+  readonly arm?: string
 }
 
 /** One claim; a user and a session of its own unless told. */
@@ -167,6 +169,8 @@ export async function claim(on: pg.Client | pg.Pool, wish: Claim = {}): Promise<
       demand_region_id: region,
       candidates: wish.candidates ?? [],
       excluded_hosts: wish.excluded ?? [],
+      rollout_id: wish.rollout_id ?? null,
+      arm: wish.arm ?? null,
     },
   ])
   return row!

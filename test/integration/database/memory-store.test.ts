@@ -8,10 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MusterError } from '../../../src/model/errors.ts'
 import type { AnEndpoint } from '../../support/an-endpoint.ts'
 import { anEndpoint, databaseKinds } from '../../support/an-endpoint.ts'
-import type { Call } from '../../support/store-operations.ts'
-import { begin, operationKinds, someOperations } from '../../support/store-operations.ts'
+import type { Call } from '../../support/store-operation.ts'
+import { operationKinds } from '../../support/store-operation.ts'
+import { begin, someOperations } from '../../support/store-operations.ts'
 import type { Side } from '../../support/store-sides.ts'
-import { comparable, memorySide, realSide } from '../../support/store-sides.ts'
+import { memorySide, realSide } from '../../support/store-sides.ts'
 import { runs } from '../../support/thoroughness.ts'
 
 const projectDir = new URL('../../../config/hasura', import.meta.url).pathname
@@ -30,7 +31,7 @@ describe('the store in memory', () => {
       fc.asyncProperty(someOperations, async (operations) => {
         let now = 1_790_000_000_000
         const memory = await memorySide(() => now)
-        const real = await realSide(fleet, () => now)
+        const real = await realSide(fleet, () => now, memory)
         for (const side of [memory, real]) await begin(side)
         expect(await memory.dump()).toEqual(await real.dump())
         let before = ''
@@ -50,13 +51,13 @@ describe('the store in memory', () => {
     )
     // What never wrote anything was not compared.
     const idle = operationKinds.filter((kind) => !effective.has(kind))
-    expect(idle.length, `never wrote: ${idle.join(', ')}`).toBeLessThanOrEqual(runs(8, 1))
+    expect(idle.length, `never wrote: ${idle.join(', ')}`).toBeLessThanOrEqual(runs(12, 1))
   })
 })
 
 async function outcome(call: Call, side: Side): Promise<unknown> {
   try {
-    return comparable(await call(side))
+    return side.alike(await call(side))
   } catch (error) {
     if (error instanceof MusterError) return error.code
     throw error

@@ -77,6 +77,8 @@ it('calls the webhook for what people change, not for what the daemon writes at 
     ['fleet.hosts', 'muster_hosts', ['revision']],
     ['fleet.images', 'muster_images', ['revision']],
     ['fleet.regions', 'muster_regions', expect.not.arrayContaining(['turn', 'revision', 'updated_at'])],
+    ['fleet.rollouts', 'muster_rollouts', ['paused', 'switch_wanted', 'rollback_wanted']],
+    ['fleet.versions', 'muster_versions', ['version']],
   ])
 })
 
@@ -88,6 +90,8 @@ it('is read by the embedded endpoint, which says what it does not serve', async 
     'fleet.hosts: event_triggers',
     'fleet.images: event_triggers',
     'fleet.regions: event_triggers',
+    'fleet.rollouts: event_triggers',
+    'fleet.versions: event_triggers',
   ])
   expect(project.functions).toEqual(base.functions)
   expect(project.migrationsDirectory).toBe(base.migrationsDirectory)

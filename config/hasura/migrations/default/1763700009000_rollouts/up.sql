@@ -1,8 +1,21 @@
 -- Roll-outs of images as a state machine in rows (docs/design/rollouts.md).
 --
--- In the order of all locks (migration lock_order) roll-outs come after the regions and their images and before hosts: the
--- regions in order of id, their images in order of id, then the roll-outs of every group concerned, in order of id. Whoever
--- changes a roll-out's state has locked all of its group before: its end is told to the others.
+-- The one order for all locks (migration lock_order says what follows from it), with roll-outs in it:
+--
+--   1. the user (an advisory lock, of claims only), the lease
+--   2. the action of a launch, when its end is stored
+--   3. regions, in order of id
+--   4. their images, in order of id
+--   5. the roll-outs of every group concerned, whole groups, in order of id
+--   6. versions of channels, in order of channel
+--   7. hosts, agents, backends, certificates, tokens, each in order of id (serial)
+--   8. what is locked last, each by itself: blocked offerings, assignments, decisions, actions of terminations
+--
+-- Whoever changes a roll-out's state has locked its region, its images and all of its group before: the images follow, and its end is
+-- told to the others. A wish (paused, switch_wanted, rollback_wanted) is one roll-out's own column, and needs nothing else; a state that
+-- is set by hand locks as it comes, and may be refused with 40P01 for it.
+--
+-- Roll-outs are never pruned: they are few, and a candidate that has had its roll-out has none again.
 
 -- What a region's roll-outs are like, unless one says otherwise: {canary_share, prepare_s, bake_s, switch, …}. What is missing
 -- has its default (src/model/rollout.ts).
@@ -106,6 +119,7 @@ create unique index if not exists rollouts_one_leading on fleet.rollouts (region
 create index if not exists rollouts_group on fleet.rollouts (group_id);
 create index if not exists rollouts_from on fleet.rollouts (from_image);
 create index if not exists rollouts_region on fleet.rollouts (region_id, created_at desc);
+create index if not exists rollouts_open on fleet.rollouts (region_id) where state not in ('DONE', 'ROLLED_BACK');
 
 -- The state machine of src/model/rollout.ts; a test compares them.
 create or replace function fleet.rollout_transition_is_legal(was text, becomes text) returns boolean
@@ -127,6 +141,8 @@ begin
     if new.state <> 'PREPARING' then
       raise exception 'roll-out %: it begins as PREPARING', new.id using errcode = '23514';
     end if;
+    -- Whoever has locked them before waits for nobody; by hand, an image could change its status beside us.
+    perform 1 from fleet.images i where i.id in (new.from_image, new.to_image) order by i.id for no key update;
     if not exists (select 1 from fleet.images i where i.id = new.to_image and i.region_id = new.region_id
         and i.status = 'CANDIDATE' and i.version = new.version)
         or not exists (select 1 from fleet.images i where i.id = new.from_image and i.region_id = new.region_id and i.status = 'ACTIVE') then
@@ -195,7 +211,7 @@ create or replace trigger follow after update of state on fleet.rollouts for eac
 create or replace trigger note_change after insert or update or delete on fleet.rollouts for each row execute function fleet.note_change();
 
 -- An image becomes ACTIVE by a roll-out's switch, or in a region that has none; and again by a roll-out's way back, only there.
--- What a roll-out leads from or to changes with it alone.
+-- What a roll-out leads from or to changes with it alone: follow_rollout is a trigger, and nobody else writes images from one.
 create or replace function fleet.guard_image() returns trigger language plpgsql as $$
 declare
   rollout fleet.rollouts;
@@ -208,15 +224,16 @@ begin
         (('CANDIDATE', 'ACTIVE'), ('CANDIDATE', 'RETIRED'), ('ACTIVE', 'RETIRED'), ('RETIRED', 'ACTIVE')) then
       raise exception 'image % may not go from % to %', old.id, old.status, new.status using errcode = '23514';
     end if;
-    if old.status = 'RETIRED' and not exists (select 1 from fleet.rollouts r
-        where r.from_image = old.id and r.state = 'ROLLING_BACK' and r.switched_at is not null and r.state_since = now()) then
-      raise exception 'image % is RETIRED for good; add a row for it, and a roll-out leads to it', old.id using errcode = '23514';
-    end if;
-    select * into rollout from fleet.rollouts r where old.id in (r.from_image, r.to_image)
-      and (r.state in ('PREPARING', 'READY', 'CANARY') or (r.state = 'SWITCHED' and r.state_since < now()));
-    if found then
-      raise exception 'image % is part of roll-out % (%): switch it or roll it back', old.id, rollout.id, rollout.state
-        using errcode = '23514';
+    if pg_trigger_depth() = 1 then
+      if old.status = 'RETIRED' then
+        raise exception 'image % is RETIRED for good; add a row for it, and a roll-out leads to it', old.id using errcode = '23514';
+      end if;
+      select * into rollout from fleet.rollouts r where (r.id = old.id or r.from_image = old.id)
+        and r.state in ('PREPARING', 'READY', 'CANARY', 'SWITCHED') limit 1;
+      if found then
+        raise exception 'image % is part of roll-out % (%): switch it or roll it back', old.id, rollout.id, rollout.state
+          using errcode = '23514';
+      end if;
     end if;
     if new.status = 'ACTIVE' and exists (select 1 from fleet.images i
         where i.region_id = old.region_id and i.status = 'ACTIVE' and i.id <> old.id) then
@@ -276,13 +293,16 @@ begin
   if not found then
     return;
   end if;
-  select r.rollout || coalesce(open_rollout.options, '{}') into settings from fleet.regions r where r.id = image.region_id;
+  select r.rollout || case jsonb_typeof(open_rollout.options) when 'object' then open_rollout.options else '{}' end into settings
+    from fleet.regions r where r.id = image.region_id;
   update fleet.rollouts r set state = case r.state when 'SWITCHED' then 'DRAINING' else 'ROLLING_BACK' end,
       reason = 'superseded by a roll-out to ' || image.version
     where r.region_id = image.region_id and r.state in ('PREPARING', 'READY', 'CANARY', 'SWITCHED');
   return query insert into fleet.rollouts (id, region_id, group_id, from_image, to_image, version, canary_share, options, reason, channel_version)
     values (image.id, image.region_id, coalesce(open_rollout.group_id, image.id), active.id, image.id, image.version,
-      case when jsonb_typeof(settings -> 'canary_share') = 'number' then least(1, greatest(0, (settings ->> 'canary_share')::double precision)) else 0 end,
+      -- As far as a double holds it: a region's own word may be any number.
+      case when jsonb_typeof(settings -> 'canary_share') = 'number'
+        then round(least(1, greatest(0, (settings ->> 'canary_share')::numeric)), 9)::double precision else 0 end,
       settings, 'its buffer is launched', (select v.version from fleet.versions v
         join fleet.regions r on r.channel = v.channel where r.id = image.region_id))
     returning *;
@@ -296,8 +316,8 @@ create or replace function fleet.lock_leading(region_ids jsonb) returns void lan
 $$;
 
 -- Start roll-outs in several regions at once: [{region_id, image_id, version, options}], bound by `group_id` unless that is null.
--- Gives each region's image: a new CANDIDATE with its roll-out, which bears its id; the one that is ACTIVE or led to already, when it is
--- this very one (so a request may be repeated); or, in a region that has none, the new ACTIVE one.
+-- Gives each region's image: a CANDIDATE with its new roll-out, which bears its id; the one that is ACTIVE or led to already, when it is
+-- this very one (so a request may be repeated); or, in a region that has none, the new ACTIVE one. All regions, or none.
 create or replace function fleet.start_rollouts(requests jsonb, group_id text, actor text) returns setof fleet.images
 language plpgsql as $$
 #variable_conflict use_column
@@ -305,7 +325,13 @@ declare
   item jsonb;
   region_ids jsonb := (select jsonb_agg(q ->> 'region_id') from jsonb_array_elements(start_rollouts.requests) q);
   image fleet.images;
+  twice text;
+  is_rollout boolean;
 begin
+  select q ->> 'region_id' into twice from jsonb_array_elements(start_rollouts.requests) q group by 1 having count(*) > 1 limit 1;
+  if found then
+    raise exception 'region % is named twice: it takes one image at a time', twice using errcode = '23514';
+  end if;
   perform 1 from fleet.regions r where region_ids ? r.id order by r.id for no key update;
   perform 1 from fleet.images i where region_ids ? i.region_id and i.status <> 'RETIRED' order by i.id for no key update;
   perform fleet.lock_leading(region_ids);
@@ -318,13 +344,22 @@ begin
         and case when exists (select 1 from fleet.rollouts l where l.region_id = i.region_id and l.state in ('PREPARING', 'READY', 'CANARY'))
           then r.state in ('PREPARING', 'READY', 'CANARY') else i.status = 'ACTIVE' end;
     if not found then
-      insert into fleet.images (id, region_id, image_id, version, status)
-        select gen_random_uuid()::text, item ->> 'region_id', item ->> 'image_id', item ->> 'version',
-          case when exists (select 1 from fleet.images i where i.region_id = item ->> 'region_id' and i.status = 'ACTIVE')
-            then 'CANDIDATE' else 'ACTIVE' end
-        returning * into image;
+      -- A row of it may have come by hand, and have had no turn yet.
+      select i.* into image from fleet.images i
+        where i.region_id = item ->> 'region_id' and i.image_id = item ->> 'image_id' and i.version = item ->> 'version'
+          and i.status = 'CANDIDATE' and not exists (select 1 from fleet.rollouts r where r.id = i.id)
+        order by i.created_at desc, i.id limit 1;
+      if not found then
+        insert into fleet.images (id, region_id, image_id, version)
+          values (gen_random_uuid()::text, item ->> 'region_id', item ->> 'image_id', item ->> 'version')
+          returning * into image;
+      end if;
       perform 1 from fleet.open_rollout(image.id, item -> 'options', start_rollouts.group_id);
-      perform fleet.note_act(start_rollouts.actor, 'rollout-started', null, null,
+      is_rollout := found;
+      if not is_rollout then
+        update fleet.images i set status = 'ACTIVE' where i.id = image.id returning * into image;
+      end if;
+      perform fleet.note_act(start_rollouts.actor, case when is_rollout then 'rollout-started' else 'image-activated' end, null, null,
         jsonb_build_object('region', image.region_id, 'image', image.image_id, 'version', image.version, 'rollout', image.id));
     end if;
     return next image;
@@ -357,7 +392,7 @@ begin
     if rollout.state = 'ROLLING_BACK' then
       return;
     end if;
-    update fleet.rollouts r set rollback_wanted = coalesce(r.rollback_wanted, 'asked for by ' || steer_rollout.actor) where r.id = rollout.id;
+    update fleet.rollouts r set rollback_wanted = coalesce(r.rollback_wanted, left('asked for by ' || steer_rollout.actor, 1000)) where r.id = rollout.id;
   else
     raise exception 'a roll-out can be told to pause, resume, switch or rollback, not to %', steer_rollout.action using errcode = '23514';
   end if;
@@ -366,8 +401,9 @@ begin
   return query select * from fleet.rollouts r where r.id = rollout.id;
 end $$;
 
--- Switch a group, all or none: each member that has not failed (where failures are left out) is cleared, its channel still has the version
--- that it was cleared for, and its buffer is there. No row: not now.
+-- Switch a group, all or none: each member is cleared, its channel still has the version that it was cleared for, and its buffer is
+-- there. Of no account are those that failed, where failures are left out, and those that are switched: who joined a group late
+-- follows it. No row: not now.
 create or replace function fleet.switch_rollouts(group_id text, fence integer) returns setof fleet.rollouts
 language plpgsql as $$
 #variable_conflict use_column
@@ -383,15 +419,18 @@ begin
       where r.group_id = switch_rollouts.group_id)
     order by i.id for no key update;
   perform 1 from fleet.rollouts r where r.group_id = switch_rollouts.group_id order by r.id for no key update;
+  -- Until this transaction has ended the versions stay what they are.
+  perform 1 from fleet.versions v where v.channel in (select g.channel from fleet.regions g
+      join fleet.rollouts r on r.region_id = g.id where r.group_id = switch_rollouts.group_id)
+    order by v.channel for share;
   for member in select * from fleet.rollouts r where r.group_id = switch_rollouts.group_id order by r.id loop
-    continue when member.state in ('ROLLING_BACK', 'ROLLED_BACK') and not fleet.is_bound(member);
+    continue when member.state in ('SWITCHED', 'DRAINING', 'DONE')
+      or (member.state in ('ROLLING_BACK', 'ROLLED_BACK') and not fleet.is_bound(member));
     if member.state not in ('READY', 'CANARY') or not member.is_cleared or member.paused or member.rollback_wanted is not null then
       return;
     end if;
-    -- Until this transaction has ended the version stays what it is.
-    perform 1 from fleet.regions g join fleet.versions v on v.channel = g.channel
-      where g.id = member.region_id and v.version = member.cleared_version for share of v;
-    if not found and member.cleared_version is not null then
+    if member.cleared_version is not null and not exists (select 1 from fleet.regions g join fleet.versions v on v.channel = g.channel
+        where g.id = member.region_id and v.version = member.cleared_version) then
       return;
     end if;
     if member.wanted_free > (select count(*) from fleet.agents a join fleet.hosts h on h.id = a.host_id
@@ -453,17 +492,23 @@ create or replace function fleet.lock_turn(region fleet.regions, plan jsonb) ret
 declare
   changed jsonb := coalesce(plan -> 'host_updates', '[]');
 begin
-  perform 1 from fleet.images i
-    where i.id in (select u ->> 'image_id' from jsonb_array_elements(coalesce(plan -> 'hosts', '[]')) u)
-      or i.id in (select unnest(array[r.from_image, r.to_image]) from fleet.rollouts r
-        where r.id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'rollouts', '[]')) u))
-      or (jsonb_path_exists(plan, '$.opened[0]') and i.region_id = region.id and i.status <> 'RETIRED')
-    order by i.id for no key update;
-  perform 1 from fleet.rollouts r
-    where r.group_id in (select m.group_id from fleet.rollouts m
-      where m.id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'rollouts', '[]')) u)
-        or (jsonb_path_exists(plan, '$.opened[0]') and m.region_id = region.id and m.state in ('PREPARING', 'READY', 'CANARY', 'SWITCHED')))
-    order by r.id for no key update;
+  if jsonb_array_length(coalesce(plan -> 'rollouts', '[]')) + jsonb_array_length(coalesce(plan -> 'opened', '[]')) > 0 then
+    perform 1 from fleet.images i
+      where i.id in (select u ->> 'image_id' from jsonb_array_elements(coalesce(plan -> 'hosts', '[]')) u)
+        or (i.region_id = region.id and i.status <> 'RETIRED')
+        or i.id in (select unnest(array[r.from_image, r.to_image]) from fleet.rollouts r where r.region_id = region.id
+          and r.id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'rollouts', '[]')) u))
+      order by i.id for no key update;
+    perform 1 from fleet.rollouts r
+      where r.group_id in (select m.group_id from fleet.rollouts m where m.region_id = region.id
+        and (m.id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'rollouts', '[]')) u)
+          or m.state in ('PREPARING', 'READY', 'CANARY', 'SWITCHED')))
+      order by r.id for no key update;
+  else
+    perform 1 from fleet.images i
+      where i.id in (select u ->> 'image_id' from jsonb_array_elements(coalesce(plan -> 'hosts', '[]')) u)
+      order by i.id for key share;
+  end if;
   perform 1 from fleet.hosts h where h.id in (select u ->> 'id' from jsonb_array_elements(changed) u) order by h.id for update;
   perform 1 from fleet.agents a
     where a.id in (select u ->> 'id' from jsonb_array_elements(coalesce(plan -> 'agent_updates', '[]')) u)
@@ -539,7 +584,8 @@ begin
         where i.id = item ->> 'copies' and i.region_id = region.id
         on conflict (id) do nothing;
     end if;
-    perform 1 from fleet.open_rollout(item ->> 'id', item -> 'options', null);
+    perform 1 from fleet.images i cross join fleet.open_rollout(i.id, item -> 'options', null)
+      where i.id = item ->> 'id' and i.region_id = region.id;
     if not found then
       busy_places := busy_places || (item ->> 'place')::integer;
     elsif (item ->> 'switch_wanted')::boolean then
