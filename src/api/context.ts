@@ -22,6 +22,7 @@ export interface ApiContext {
     | 'readRows'
     | 'readRollouts'
     | 'readRollout'
+    | 'readRolloutHealth'
     | 'startRollouts'
     | 'steerRollout'
   >

@@ -8,7 +8,7 @@ import { openBlocks } from '../model/offering.ts'
 import { isOver, rolloutStates } from '../model/rollout.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { FleetView } from '../store/fleet-view.ts'
-import { isStarved } from './rollout-progress.ts'
+import { isOverdue } from './rollout-progress.ts'
 import type { SweepDesk } from './sweep-desk.ts'
 
 export interface Metrics {
@@ -91,10 +91,10 @@ export function createMetrics({ view, health, waitingUsers, launches, sweep }: M
     openStates.map((state) => [{ state }, rollouts.filter((rollout) => rollout.state === state).length]),
   )
   regionGauge(
-    'muster_rollouts_canary_starved',
-    'Canaries that have seen too few sessions by their deadline, and wait for more.',
+    'muster_rollouts_canary_overdue',
+    'Canaries that nothing has let go on by their deadline.',
     [],
-    ({ rollouts, now }) => [[{}, rollouts.filter((rollout) => isStarved(rollout, now)).length]],
+    ({ rollouts, now }) => [[{}, rollouts.filter((rollout) => isOverdue(rollout, now)).length]],
   )
   new Counter({
     name: 'muster_launches_total',

@@ -1,6 +1,6 @@
 /** What a roll-out waits for, and until when: from its row and what is held of its region. */
 import type { RegionSnapshot } from '../model/snapshot.ts'
-import type { Rollout } from '../model/rollout.ts'
+import type { Rollout, RolloutHealth } from '../model/rollout.ts'
 import { isLeading, isOver } from '../model/rollout.ts'
 import { isSameVersion } from '../model/version.ts'
 import { timeText } from './time-text.ts'
@@ -22,6 +22,8 @@ export interface RolloutSurroundings {
   readonly snapshot: RegionSnapshot | undefined
   /** Of its group, itself too. */
   readonly members: readonly Rollout[]
+  /** How its canary does; undefined: it has none. */
+  readonly health?: RolloutHealth | undefined
 }
 
 /** Of an image, by `images.id`. */
@@ -60,22 +62,16 @@ export function deadlineOf(rollout: Rollout, snapshot: RegionSnapshot | undefine
   }
 }
 
-/** A canary that saw too little by its deadline, and is told to wait. */
-export function isStarved({ state, stateSince, paused, options, counts }: Rollout, now: number): boolean {
-  const seen = counts.canary?.candidate.sessions ?? 0
-  return (
-    state === 'CANARY' &&
-    !paused &&
-    options.on_few_samples === 'wait' &&
-    seen < options.canary_min_sessions &&
-    now >= stateSince + options.canary_s * 1000
-  )
+/** A canary that nothing has let go on by its deadline: it saw too little, or nobody asks for its switch. */
+export function isOverdue({ state, stateSince, paused, isCleared, options }: Rollout, now: number): boolean {
+  return state === 'CANARY' && !paused && !isCleared && now >= stateSince + options.canary_s * 1000
 }
 
 const nextTurn = 'the next turn of its region'
 
 /** In words; null: it is over. */
-export function waitsFor(rollout: Rollout, { snapshot, members }: RolloutSurroundings): string | null {
+export function waitsFor(rollout: Rollout, surroundings: RolloutSurroundings): string | null {
+  const { snapshot } = surroundings
   const { state, rollbackWanted } = rollout
   if (rollbackWanted !== null && !isOver(rollout) && state !== 'ROLLING_BACK') {
     return `${nextTurn}, which takes it back`
@@ -86,7 +82,7 @@ export function waitsFor(rollout: Rollout, { snapshot, members }: RolloutSurroun
       return missingHosts(rollout.counts)
     case 'READY':
     case 'CANARY':
-      return canaryOf(rollout, snapshot) ?? switchOf(rollout, snapshot, members)
+      return canaryOf(rollout, surroundings) ?? switchOf(rollout, surroundings)
     case 'SWITCHED':
       return `the end of its bake at ${timeText(deadlineOf(rollout, snapshot) ?? rollout.stateSince)}`
     case 'DRAINING':
@@ -112,22 +108,20 @@ function missingHosts({ missing_hosts: missing, without_room: withoutRoom = 0 }:
     : `${hosts}; max_hosts and max_surge_hosts leave no room for ${withoutRoom} of them`
 }
 
-/** Undefined: the canary is over, or there is none. */
-function canaryOf(rollout: Rollout, snapshot: RegionSnapshot | undefined): string | undefined {
-  const { state, isCleared, switchWanted, stateSince, options, counts } = rollout
-  if (state !== 'CANARY' || isCleared || switchWanted) return undefined
+/** Undefined: it is not the canary that it waits for. */
+function canaryOf(rollout: Rollout, { snapshot, health }: RolloutSurroundings): string | undefined {
+  const { state, canaryShare, isCleared, switchWanted, stateSince, options } = rollout
+  if (isCleared || switchWanted || canaryShare === 0) return undefined
+  if (state === 'READY') return `${nextTurn}, which begins its canary`
+  const seen = health?.candidate ?? { sessions: 0, failed: 0 }
+  const missing = options.canary_min_sessions - seen.sessions
+  if (missing > 0) return `its canary to see ${several(missing, 'more session')}`
   const least = stateSince + options.canary_min_s * 1000
   if (snapshot !== undefined && snapshot.now < least) return `its canary, until ${timeText(least)} at least`
-  const seen = counts.canary?.candidate.sessions ?? 0
-  if (seen >= options.canary_min_sessions) return undefined
-  return `its canary to see ${several(options.canary_min_sessions - seen, 'more session')}`
+  return undefined
 }
 
-function switchOf(
-  rollout: Rollout,
-  snapshot: RegionSnapshot | undefined,
-  members: readonly Rollout[],
-): string {
+function switchOf(rollout: Rollout, { snapshot, members }: RolloutSurroundings): string {
   const { id, version, isCleared, switchWanted, options, channelVersion } = rollout
   const has = snapshot?.channelVersion ?? channelVersion
   if (!isCleared && !switchWanted) {
@@ -137,6 +131,7 @@ function switchOf(
       return `channel ${channel} to have ${version}; ${has === null ? 'nobody has said what it has' : `it has ${has}`}`
     }
   }
+  if (!isCleared && !switchWanted && rollout.state === 'CANARY') return 'its canary to be good for certain'
   const others = members.filter((member) => member.id !== id && isLeading(member) && !member.isCleared)
   if (!isCleared || others.length === 0) return nextTurn
   return `the others of its group: ${others.map(({ regionId, state }) => `${regionId} is ${state}`).join(', ')}`

@@ -7,7 +7,7 @@ import { deadlineOf, figuresOf, waitsFor } from './rollout-progress.ts'
 import { timeText } from './time-text.ts'
 
 interface Sources {
-  readonly store: Pick<FleetStore, 'readRollouts' | 'readRows'>
+  readonly store: Pick<FleetStore, 'readRollouts' | 'readRows' | 'readRolloutHealth'>
   readonly view: Pick<FleetView, 'snapshot'>
 }
 
@@ -17,16 +17,22 @@ const mostMembers = 1000
 export async function shownRollouts({ store, view }: Sources, rollouts: readonly Rollout[]) {
   const imageIds = [...new Set(rollouts.flatMap(({ fromImage, toImage }) => [fromImage, toImage]))]
   const groups = [...new Set(rollouts.filter(isBound).map(({ groupId }) => groupId))]
-  const [{ images }, bound] = await Promise.all([
+  const watched = rollouts.filter(({ state }) => state === 'CANARY')
+  const [{ images }, bound, counted] = await Promise.all([
     store.readRows({ images: imageIds }),
     groups.length === 0 ? [] : store.readRollouts({ groups, limit: mostMembers }),
+    Promise.all(
+      watched.map(async (rollout) => [rollout.id, await store.readRolloutHealth(rollout)] as const),
+    ),
   ])
+  const healthOf = new Map(counted)
   const imageOf = new Map(images.map((image) => [image.id, image]))
   const membersOf = Map.groupBy(bound, ({ groupId }) => groupId)
   return rollouts.map((rollout) =>
     shown(rollout, imageOf, {
       snapshot: view.snapshot(rollout.regionId),
       members: membersOf.get(rollout.groupId) ?? [],
+      health: healthOf.get(rollout.id) ?? rollout.counts.canary,
     }),
   )
 }
@@ -34,8 +40,8 @@ export async function shownRollouts({ store, view }: Sources, rollouts: readonly
 export type ShownRollout = Awaited<ReturnType<typeof shownRollouts>>[number]
 
 function shown(rollout: Rollout, imageOf: ReadonlyMap<string, Image>, surroundings: RolloutSurroundings) {
-  const { snapshot, members } = surroundings
-  const { missing_hosts: missing, without_room: withoutRoom, canary } = rollout.counts
+  const { snapshot, members, health: canary } = surroundings
+  const { missing_hosts: missing, without_room: withoutRoom } = rollout.counts
   const shownImage = (id: string) => {
     const image = imageOf.get(id)
     return {

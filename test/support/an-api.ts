@@ -75,6 +75,9 @@ function rolloutStore(fleet: SmallFleet, db: MemoryDatabase) {
   return {
     readRows: reached((ids: Parameters<FleetStore['readRows']>[0]) => store.readRows(ids)),
     readRollouts: reached((filter: Parameters<FleetStore['readRollouts']>[0]) => store.readRollouts(filter)),
+    readRolloutHealth: reached((rollout: Parameters<FleetStore['readRolloutHealth']>[0]) =>
+      store.readRolloutHealth(rollout),
+    ),
     readRollout: reached((id: string) => store.readRollout(id)),
     steerRollout: reached((...args: Parameters<FleetStore['steerRollout']>) => store.steerRollout(...args)),
     startRollouts: reached(async (...args: Parameters<typeof store.startRollouts>) => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { rolloutOptions } from '../../../src/api/rollout-options.ts'
-import { deadlineOf, figuresOf, isStarved, waitsFor } from '../../../src/api/rollout-progress.ts'
+import { deadlineOf, figuresOf, isOverdue, waitsFor } from '../../../src/api/rollout-progress.ts'
 import { parseRolloutOptions } from '../../../src/hasura/rollout-rows.ts'
 import type { Rollout, RolloutOptions } from '../../../src/model/rollout.ts'
 import { defaultRolloutOptions, rolloutStates } from '../../../src/model/rollout.ts'
@@ -45,27 +45,29 @@ describe('what a roll-out waits for', () => {
     expect(words(cleared, aSnapshot(), others.slice(1))).toBe('the next turn of its region')
   })
 
-  it('is its canary, for its time and its sessions', () => {
-    const canary = { state: 'CANARY', ...options({ switch: 'ready' }) } as const
-    expect(words(canary)).toBe('its canary, until 2026-11-20T12:09:00.000Z at least')
-    const late = { ...canary, stateSince: now - 700_000 }
-    expect(words(late)).toBe('its canary to see 20 more sessions')
-    const arm = (sessions: number) => ({
-      counts: {
-        canary: {
-          candidate: { sessions, failed: 0 },
-          control: { sessions: 0, failed: 0 },
-          neverConnected: 0,
-        },
-      },
-    })
-    expect(words({ ...late, ...arm(19) })).toBe('its canary to see 1 more session')
-    expect(words({ ...late, ...arm(20) })).toBe('the next turn of its region')
-    const overdue = { ...late, stateSince: now - 9_000_000 }
-    expect(isStarved(aRollout(late), now)).toBe(false)
-    expect(isStarved(aRollout(overdue), now)).toBe(true)
-    expect(isStarved(aRollout({ ...overdue, ...arm(20) }), now)).toBe(false)
-    expect(isStarved(aRollout({ ...overdue, ...options({ on_few_samples: 'rollback' }) }), now)).toBe(false)
+  it('is its canary: to begin, for its sessions, its time, and a clear verdict', () => {
+    const canary = { state: 'CANARY', canaryShare: 0.1, ...options({ switch: 'ready' }) } as const
+    const seen = (sessions: number, changes: Partial<Rollout> = {}) => {
+      const health = {
+        candidate: { sessions, failed: 0 },
+        control: { sessions: 0, failed: 0 },
+        neverConnected: 0,
+      }
+      return waitsFor(aRollout({ ...canary, ...changes }), { snapshot: aSnapshot(), members: [], health })
+    }
+    expect(words({ ...canary, state: 'READY' })).toBe('the next turn of its region, which begins its canary')
+    expect(words(canary)).toBe('its canary to see 20 more sessions')
+    expect(seen(19)).toBe('its canary to see 1 more session')
+    expect(seen(20)).toBe('its canary, until 2026-11-20T12:09:00.000Z at least')
+    const late = { stateSince: now - 700_000 }
+    expect(seen(20, late)).toBe('its canary to be good for certain')
+    expect(seen(20, { ...late, ...options({}) })).toMatch(/^channel default to have 3.0.0/)
+    expect(seen(0, { switchWanted: true })).toBe('the next turn of its region')
+    const overdue = { ...canary, stateSince: now - 9_000_000 }
+    expect(isOverdue(aRollout({ ...overdue, stateSince: overdue.stateSince + 1 }), now)).toBe(false)
+    expect(isOverdue(aRollout(overdue), now)).toBe(true)
+    expect(isOverdue(aRollout({ ...overdue, paused: true }), now)).toBe(false)
+    expect(isOverdue(aRollout({ ...overdue, isCleared: true }), now)).toBe(false)
   })
 
   it('is the end of its bake, and then of the hosts that nobody shall have any more', () => {

@@ -186,12 +186,12 @@ describe('a person’s word', () => {
 
 test('regions and metrics tell of the roll-outs that are not over', async () => {
   const now = fixture.fleet.clock.now()
-  const starved = aRollout({ state: 'CANARY', stateSince: now - 9_000_000 })
+  const overdue = aRollout({ state: 'CANARY', stateSince: now - 9_000_000 })
   const behind = aRollout({ id: 'image-1', state: 'DRAINING' })
   const view = {
     ...fixture.fleet.view,
     snapshot: (id: string) =>
-      aSnapshot({ region: { id }, rollouts: id === 'fake/a' ? [behind, starved] : [] }),
+      aSnapshot({ region: { id }, rollouts: id === 'fake/a' ? [behind, overdue] : [] }),
   }
   const told = await createApi({ ...fixture.options, view })
   const get = (url: string) => told.app.inject({ url, headers: asAdmin })
@@ -204,8 +204,8 @@ test('regions and metrics tell of the roll-outs that are not over', async () => 
     'muster_rollouts{region="fake/a",state="CANARY"} 1',
     'muster_rollouts{region="fake/a",state="DRAINING"} 1',
     'muster_rollouts{region="fake/b",state="CANARY"} 0',
-    'muster_rollouts_canary_starved{region="fake/a"} 1',
-    'muster_rollouts_canary_starved{region="fake/b"} 0',
+    'muster_rollouts_canary_overdue{region="fake/a"} 1',
+    'muster_rollouts_canary_overdue{region="fake/b"} 0',
   ]) {
     expect(body).toContain(line)
   }
