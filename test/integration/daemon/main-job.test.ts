@@ -1,8 +1,10 @@
 /** What `make run` promises, on both data paths, through the doors that users have. */
+import { readFile, readdir } from 'node:fs/promises'
+
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 
-import type { Daemon } from '../../support/daemon.ts'
+import type { AssignBody, Daemon } from '../../support/daemon.ts'
 import { dataPaths, startDaemon, tokenOf } from '../../support/daemon.ts'
 import { eventually } from '../../support/eventually.ts'
 
@@ -60,6 +62,26 @@ describe.each(dataPaths)('on $name', ({ name, open }) => {
     expect(
       (await daemon.post('/v1/release', { user: 'ann', body: { session_id: body.session_id } })).status,
     ).toBe(404)
+  })
+
+  it.skipIf(isMissing)('records why a session failed, and nothing of one that ended', async () => {
+    const [killed, ended, released] = await Promise.all(
+      ['kay', 'eve', 'rob'].map(async (user) => {
+        const seat = await daemon.seat(user, { waitMs: 20_000 })
+        await fetch(`http://${seat.address}:${seat.port}/`)
+        await eventually(async () => (await agentOf(daemon, seat.agent_id))?.status === 'RUNNING')
+        return seat
+      }),
+    )
+    process.kill(await pidOf(killed!.agent_id), 'SIGKILL')
+    await fetch(`http://${ended!.address}:${ended!.port}/end`, { method: 'POST' })
+    await daemon.post('/v1/release', { user: 'rob', body: { session_id: released!.session_id } })
+    for (const { agent_id: id } of [killed!, ended!, released!]) {
+      await eventually(async () => (await agentOf(daemon, id)) === undefined)
+    }
+    expect(await fateOf(daemon, killed!)).toEqual({ failure: 'killed by SIGKILL', has_ended: true })
+    expect(await fateOf(daemon, ended!)).toEqual({ failure: null, has_ended: true })
+    expect(await fateOf(daemon, released!)).toEqual({ failure: null, has_ended: true })
   })
 
   it.skipIf(isMissing)('answers the same for the same Idempotency-Key, also at once', async () => {
@@ -164,4 +186,22 @@ async function untilEnded(daemon: Daemon, hostId: string): Promise<void> {
     },
     { everyMs: 50, what: `${hostId} is TERMINATED` },
   )
+}
+
+async function fateOf(daemon: Daemon, { session_id }: AssignBody) {
+  const { fleet_assignments: rows } = await daemon.graphql<{
+    fleet_assignments: readonly { failure: string | null; ended_at: string | null }[]
+  }>(
+    'query ($session: String!) { fleet_assignments(where: {session_id: {_eq: $session}}) { failure ended_at } }',
+    { session: session_id },
+  )
+  return rows.map(({ failure, ended_at }) => ({ failure, has_ended: ended_at !== null }))[0]
+}
+
+async function pidOf(agentId: string): Promise<number> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+    if (environment.includes(`MUSTER_AGENT_ID=${agentId}`)) return Number(pid)
+  }
+  throw new Error(`no process of agent ${agentId}`)
 }
