@@ -1,5 +1,5 @@
 /**
- * The command line. Exit codes: 0 ok, 1 failed, 2 usage. Each command's code is loaded when it is called, so that a
+ * The command line. Exit codes: 0 ok, 1 failed, 2 usage, 3 a roll-out that was followed was rolled back. Each command's code is loaded when it is called, so that a
  * manager on a small host does not load the daemon.
  */
 import { Command, CommanderError, Option } from 'commander'
@@ -12,6 +12,7 @@ import type { GraphqlOptions } from './cli/graphql.ts'
 import { addJoinCommand } from './cli/join-command.ts'
 import { packageVersion } from './cli/package-version.ts'
 import { printError } from './cli/print-error.ts'
+import { addRolloutCommands } from './cli/rollout-commands.ts'
 import { addSweepCommand } from './cli/sweep-command.ts'
 import { MusterError } from './model/errors.ts'
 
@@ -136,6 +137,7 @@ function createProgram(): Command {
     .action(async (target: string, options: { limit: number }) =>
       (await import('./cli/explain.ts')).explain(target, options.limit),
     )
+  addRolloutCommands(program)
   addSweepCommand(program)
   addBackendCommands(program)
   addCaCommands(program)

@@ -1,6 +1,13 @@
 import { loadConfig, readEnvironment } from '../../config/load.ts'
 import { MusterError } from '../model/errors.ts'
 
+interface Problem {
+  readonly detail?: string
+  readonly title?: string
+  readonly code?: string
+  readonly errors?: readonly string[]
+}
+
 interface Call {
   readonly method?: string
   readonly body?: unknown
@@ -44,14 +51,15 @@ async function request(
     throw new MusterError(
       'unavailable',
       `no daemon answers at ${url}; start one with "make run", or set PORT`,
-      { cause: error },
+      { cause: error, retryable: true },
     )
   }
   if (response.ok) return response
-  const problem = ((await response.json().catch(() => undefined)) ?? {}) as Record<string, string | undefined>
-  const { detail, title, code } = problem
+  const problem = ((await response.json().catch(() => undefined)) ?? {}) as Problem
+  const { detail, title, code, errors = [] } = problem
   throw new MusterError(
     'unavailable',
     `${method} ${path}: ${detail ?? title ?? `HTTP ${response.status}`} (${code ?? response.status})`,
+    { details: errors, retryable: response.status === 503 },
   )
 }
