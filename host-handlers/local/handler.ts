@@ -138,7 +138,7 @@ class LocalHandler implements HostHandler {
       daemons: this.#context.daemonAddresses(),
       address: this.#options.address,
       app: this.#options.app,
-      agentCommand: this.#options.agent_command,
+      agentCommand: this.#options.images[spec.image] ?? this.#options.agent_command,
       ...(metadata === undefined ? {} : { metadataEndpoint: `${metadata}/${cloudId}` }),
     })
     this.#context.fault('local.after-directory')

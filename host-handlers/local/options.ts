@@ -4,16 +4,22 @@ import { z } from 'zod'
 
 const helloAgent = fileURLToPath(new URL('../../examples/hello-agent/agent.ts', import.meta.url))
 
+const program = z
+  .array(z.string().min(1))
+  .min(1)
+  .transform((command) => command.map((part) => (/^\.{1,2}\//.test(part) ? resolve(part) : part)))
+
 export const localOptions = z.strictObject({
   /**
    * Program and arguments of an agent; what starts with ./ or ../ counts from the daemon's working directory.
    * Default: examples/hello-agent.
    */
-  agent_command: z
-    .array(z.string().min(1))
-    .min(1)
-    .default(() => [process.execPath, helloAgent])
-    .transform((command) => command.map((part) => (/^\.{1,2}\//.test(part) ? resolve(part) : part))),
+  agent_command: program.default(() => [process.execPath, helloAgent]),
+  /**
+   * What hosts of an image run instead, by the image's name (`images.image_id`): so a roll-out on one machine brings
+   * another program.
+   */
+  images: z.record(z.string(), program).default({}),
   /** What the agents are, as `agents.app` names it. */
   app: z.string().min(1).max(100).default('hello-agent'),
   /** Where users reach the agents. */
