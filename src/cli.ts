@@ -37,6 +37,8 @@ function createProgram(): Command {
     .description('Keeps fleets of hosts at the right size, driven by database rows')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('--help', 'print help')
+    // What follows a command is the command's: one of them has a --version of its own.
+    .enablePositionalOptions()
     .exitOverride()
 
   program
@@ -158,8 +160,11 @@ function createProgram(): Command {
     .description('end all local hosts on this machine, and the sessions on them')
     .action(async () => (await import('./cli/stop-hosts.ts')).stopHosts())
   for (const command of program.commands) {
-    command.version(packageVersion(), '--version', 'print the version')
-    for (const one of [command, ...command.commands]) one.helpOption('--help', 'print help').exitOverride()
+    for (const one of [command, ...command.commands]) {
+      one.helpOption('--help', 'print help').exitOverride()
+      if (one.options.some(({ long }) => long === '--version')) continue
+      one.version(packageVersion(), '--version', 'print the version')
+    }
   }
   return program
 }
