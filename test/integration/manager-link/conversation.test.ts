@@ -109,6 +109,43 @@ describeOnPostgres('the daemon and a manager', () => {
     await eventually(() => linked.mirror.host('h1')?.agents.length === 1)
   })
 
+  it('why a session failed is in its request’s row: told with the end of its agent, or by the next Hello', async () => {
+    const ended = (agentId: string, failure: string) =>
+      anAgentState({ agentId, status: 'GONE', sessionId: `s-${agentId}`, failure })
+    const identity = await linked.seedHost('h1')
+    const agents = ['a1', 'a2', 'a3'].map((agentId) => anAgentState({ agentId }))
+    const first = await linked.connect(identity, { agents })
+    for (const { agentId } of agents) {
+      await allocate(agentId, `s-${agentId}`)
+      await fleet.sql(
+        `insert into fleet.assignments (id, user_id, region_id, outcome, agent_id, session_id)
+          values ($1, 'u1', 'local/demo', 'assigned', $1, $2)`,
+        [agentId, `s-${agentId}`],
+      )
+    }
+    first.say({ message: 'report', report: { agents: [ended('a1', 'killed by SIGSEGV'), ended('a2', '')] } })
+    await linked.becomes(() => linked.agentStatus('a2'), undefined)
+    first.close()
+    await linked.connect(identity, { agents: [ended('a3', 'exited with code 3')] })
+    await linked.becomes(() => linked.agentStatus('a3'), undefined)
+    expect(await fleet.sql('select agent_id, failure from fleet.assignments order by agent_id')).toEqual([
+      { agent_id: 'a1', failure: 'killed by SIGSEGV' },
+      { agent_id: 'a2', failure: null },
+      { agent_id: 'a3', failure: 'exited with code 3' },
+    ])
+  })
+
+  it('a host whose sessions are to be told of its drain says so to its manager, also later', async () => {
+    const manager = await linked.connect(await linked.seedHost('h1'), twoAgents)
+    await fleet.sql(`update fleet.hosts set status = 'DRAINING' where id = 'h1'`)
+    await linked.refresh()
+    await manager.hears('drain')
+    await fleet.sql(`update fleet.hosts set notify_sessions = true where id = 'h1'`)
+    await linked.refresh()
+    await eventually(() => manager.all('drain').length === 2)
+    expect(manager.all('drain').map(({ drain }) => drain.notifySessions)).toEqual([false, true])
+  })
+
   it('a host that drains is told once a stream, takes no agents, and its Drained wakes the region', async () => {
     const identity = await linked.seedHost('h1')
     const manager = await linked.connect(identity, { agents: [anAgentState({ agentId: 'a1' })] })
