@@ -32,7 +32,7 @@ export const documents = {
   regions: `query { regions: fleet_regions(order_by: {id: asc}) { ${columns.regions} } }`,
   region: `query ($region: String!) {
     regions: fleet_regions(where: {id: {_eq: $region}}) { ${columns.regions} }
-    images: fleet_images(where: {region_id: {_eq: $region}, _or: [{status: {_neq: "RETIRED"}}, {hosts: {status: {_neq: "TERMINATED"}}}]}, order_by: {id: asc}) { ${columns.images} }
+    images: fleet_images(where: {region_id: {_eq: $region}, _or: [{status: {_neq: "RETIRED"}}, {hosts: {status: {_neq: "TERMINATED"}}}, {rollouts_from: {state: {_nin: ["DONE", "ROLLED_BACK"]}}}]}, order_by: {id: asc}) { ${columns.images} }
     hosts: fleet_hosts(where: {region_id: {_eq: $region}, status: {_neq: "TERMINATED"}}, order_by: {id: asc}) { ${columns.hosts} }
     agents: fleet_agents(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.agents} }
     blocked_offerings: fleet_blocked_offerings(where: {region_id: {_eq: $region}}, order_by: {id: asc}) { ${columns.blocked_offerings} }

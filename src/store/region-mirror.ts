@@ -2,7 +2,7 @@
  * The rows of one region in memory. A row is applied only if its revision is higher than what is held; a deletion
  * leaves a tombstone until the next rebuild, so that a late answer cannot bring the row back; a rebuild merges by
  * revision and removes only rows that were held before it began. TERMINATED hosts and roll-outs that are over are not held;
- * RETIRED images are until a rebuild finds that none of their hosts stands.
+ * RETIRED images are until a rebuild finds that none of their hosts stands, and that no open roll-out leads from them.
  *
  * Snapshots share what did not change: a host's view is made anew only when the host or one of its agents was.
  */

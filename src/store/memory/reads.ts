@@ -74,9 +74,10 @@ export function createReads(db: MemoryDatabase): Reads {
   }
 }
 
-/** A RETIRED image is one as long as a host of it stands. */
+/** A RETIRED image is one as long as a host of it stands, or an open roll-out may lead back to it. */
 function isOfUse(db: MemoryDatabase, { id, status }: Image): boolean {
   if (status !== 'RETIRED') return true
+  if (db.rollouts.values().some((rollout) => rollout.fromImage === id && !isOver(rollout))) return true
   return db.hosts.values().some((host) => host.imageId === id && host.status !== 'TERMINATED')
 }
 
