@@ -35,7 +35,8 @@ export async function rolloutStatus(id: string | undefined, options: StatusOptio
 
 /** Show how they go until all are over: 0 when they are DONE, 3 when one was rolled back. */
 export async function followRollouts(ids: readonly string[], isJson: boolean): Promise<number> {
-  const show = isJson ? showJson() : process.stdout.isTTY ? showLive() : showEvents()
+  const begin = isJson ? showJson : process.stdout.isTTY ? showLive : showEvents
+  let show = begin()
   if (ids.length === 0) {
     process.stderr.write('muster: there is no roll-out to follow\n')
     return 0
@@ -49,7 +50,11 @@ export async function followRollouts(ids: readonly string[], isJson: boolean): P
       show(rollouts)
     } catch (error) {
       if (!(error instanceof MusterError) || !error.retryable) throw error
-      if (awaySince === undefined) process.stderr.write(`muster: ${error.message}; waiting for it\n`)
+      if (awaySince === undefined) {
+        process.stderr.write(`muster: ${error.message}; waiting for it\n`)
+        // What was drawn has moved up.
+        show = begin()
+      }
       awaySince ??= Date.now()
       if (Date.now() - awaySince > patienceMs) throw error
     }
@@ -64,7 +69,9 @@ type Show = (rollouts: readonly RolloutLine[]) => void
 function showLive(): Show {
   let rows = 0
   return (rollouts) => {
-    const text = fitted(rolloutTable(rollouts, Date.now()), process.stdout.columns)
+    // Some terminals do not say how wide they are.
+    const { columns } = process.stdout
+    const text = fitted(rolloutTable(rollouts, Date.now()), columns > 0 ? columns : 80)
     process.stdout.write(`${rows === 0 ? '' : `\u001b[${rows}A`}\u001b[0J${text}`)
     rows = text.split('\n').length - 1
   }
