@@ -12,6 +12,9 @@ import { byHand, issue, open, redeem, region, seedFleet, serialOf, sha256 } from
 /** Tables in the order of their locks, and the key of each. */
 const order = [
   ['regions', 'id'],
+  ['images', 'id'],
+  ['rollouts', 'id'],
+  ['versions', 'channel'],
   ['hosts', 'id'],
   ['agents', 'id'],
   ['backends', 'id'],
@@ -61,9 +64,25 @@ async function seed(fleet: FleetDatabase): Promise<Seeded> {
     const row = [`a${9 - number}`, hostId]
     await fleet.sql(`insert into fleet.agents (id, host_id, region_id) values ($1, $2, '${region}')`, row)
   }
+  await seedGroup(fleet)
   await fleet.sql(`update fleet.regions set launch_failures = 1`)
   return { served, waiting, host }
 }
+
+const elsewhere = 'local/elsewhere'
+const starts = [region, elsewhere].map((id) => ({ region_id: id, image_id: 'ami-2', version: 'v2' }))
+
+/** Two bound roll-outs that may be switched, as long as their channels have v2. */
+async function seedGroup(fleet: FleetDatabase): Promise<void> {
+  await fleet.seedRegion(elsewhere, { channel: 'edge' })
+  await fleet.sql(`insert into fleet.versions (channel, version) values ('edge', 'v2'), ('default', 'v2')`)
+  await call(fleet.pool, 'start_rollouts', [starts, 'g', 'anna'])
+  await fleet.sql(`update fleet.rollouts set state = 'READY'`)
+  await fleet.sql(`update fleet.rollouts set is_cleared = true, cleared_version = 'v2'`)
+}
+
+const rolloutOf = async (on: pg.Client): Promise<string> =>
+  (await on.query<{ id: string }>(`select id from fleet.rollouts where region_id = '${region}'`)).rows[0]!.id
 
 async function allPlaces(fleet: FleetDatabase): Promise<readonly Place[]> {
   const places: Place[] = []
@@ -91,8 +110,8 @@ async function disorder(fleet: FleetDatabase, act: Act): Promise<string | undefi
   const places = await allPlaces(fleet)
   let waits = 0
   for (const [index, { table, key, id }] of places.entries()) {
-    // As whoever deletes it; a region is deleted by hand only, and a foreign key's look at it waits for nothing else.
-    const mode = table === 'regions' ? 'no key update' : 'update'
+    // As whoever deletes it; regions and images are deleted by hand only, and a foreign key's look at them waits for nothing else.
+    const mode = table === 'regions' || table === 'images' ? 'no key update' : 'update'
     await holder.query(`begin; select 1 from fleet.${table} where ${key} = '${id}' for ${mode}`)
     await actor.query('begin')
     const work = act(actor)
@@ -121,7 +140,7 @@ const reversed = (name: string, text: string) =>
   piece(name, text, text.replace(/order by (\w+\.\w+)/, 'order by $1 desc'))
 
 const turn = (plan: Readonly<Record<string, unknown>>) => async (on: pg.Client) => {
-  const { rows } = await on.query<{ turn: number }>('select turn from fleet.regions')
+  const { rows } = await on.query<{ turn: number }>(`select turn from fleet.regions where id = '${region}'`)
   return call(on, 'commit_turn', [region, rows[0]!.turn, 1, aPlan(plan)])
 }
 const update = (id: string, from: string, to: string, idle = false) => ({
@@ -150,6 +169,35 @@ const cases: Readonly<Record<string, Case>> = {
       reversed('lock_turn', 'order by b.id for update'),
       reversed('lock_turn', 'order by c.serial for no key update of c'),
     ],
+  },
+  'a turn that steps a roll-out and opens another': {
+    act: () => async (on) => {
+      const step = { id: await rolloutOf(on), place: 0, from: 'READY', to: 'ROLLING_BACK' }
+      return turn({ rollouts: [step], opened: [{ id: 'copy', place: 1, copies: step.id }] })(on)
+    },
+    without: [
+      reversed('lock_turn', 'order by i.id for no key update'),
+      reversed('lock_turn', 'order by r.id for no key update'),
+    ],
+  },
+  'a group that is switched': {
+    act: () => (on) => call(on, 'switch_rollouts', ['g', 1]),
+    without: ['g.id', 'i.id', 'r.id']
+      .map((id) => reversed('switch_rollouts', `order by ${id} for no key update`))
+      .concat(reversed('switch_rollouts', 'order by v.channel for share')),
+  },
+  'roll-outs that are started': {
+    act: () => (on) =>
+      call(on, 'start_rollouts', [starts.map((start) => ({ ...start, version: 'v3' })), 'h', 'anna']),
+    without: [
+      reversed('start_rollouts', 'order by r.id for no key update'),
+      reversed('start_rollouts', 'order by i.id for no key update'),
+      reversed('lock_leading', 'order by r.id for no key update'),
+    ],
+  },
+  'a roll-out that is steered': {
+    act: () => async (on) => call(on, 'steer_rollout', [await rolloutOf(on), 'switch', 'anna']),
+    without: [reversed('steer_rollout', 'order by r.id for no key update')],
   },
   'the end of a host': {
     act: () => (on) => call(on, 'end_host', ['h1', 1, 'gone']),
@@ -337,6 +385,7 @@ const cases: Readonly<Record<string, Case>> = {
     given: async (fleet) => {
       await fleet.sql('update fleet.backends set host_id = null')
       await fleet.sql('delete from fleet.hosts')
+      await fleet.sql('delete from fleet.rollouts')
       await fleet.sql('delete from fleet.images')
     },
     act: () => (on) => on.query(`delete from fleet.regions where id = '${region}'`),

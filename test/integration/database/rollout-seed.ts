@@ -27,9 +27,9 @@ export async function seedRegions(fleet: FleetDatabase): Promise<void> {
 /** A roll-out of a new image to version v2, brought to `state`; gives its id. */
 export async function seedRollout(
   fleet: FleetDatabase,
-  { state = 'PREPARING', of = region, group = null, options = {} }: Seeded = {},
+  { state = 'PREPARING', of = region, group = null, options = {}, version = 'v2' }: Seeded = {},
 ): Promise<string> {
-  const [image] = await start(fleet, [{ region_id: of, image_id: 'ami-2', version: 'v2', options }], group)
+  const [image] = await start(fleet, [{ region_id: of, image_id: 'ami-2', version, options }], group)
   const id = image!['id'] as string
   await walk(fleet, id, ways[state])
   return id
@@ -39,6 +39,7 @@ interface Seeded {
   readonly state?: RolloutState
   readonly of?: string
   readonly group?: string | null
+  readonly version?: string
   readonly options?: Readonly<Record<string, unknown>>
 }
 
