@@ -26,6 +26,8 @@ let fleet: FleetDatabase
 let endpoint: EmbeddedEndpoint
 let follower: ChangeFollower
 let assigner: Assigner
+let mirror: Mirror
+let fence: number
 const refusing = new Set<string>()
 /** What managers were asked to start, as `agent session`. */
 const started: string[] = []
@@ -42,7 +44,7 @@ beforeAll(async () => {
   })
   const client = createHasuraClient({ url: endpoint.url, adminSecret })
   const store = createHasuraStore(client, Date.now)
-  const mirror = new Mirror({ clock: systemClock, lastHeard: () => Date.now(), waitingUsers: () => 0 })
+  mirror = new Mirror({ clock: systemClock, lastHeard: () => Date.now(), waitingUsers: () => 0 })
   let isCurrent = false
   follower = new ChangeFollower({
     feed: createChangeFeed(client, systemClock),
@@ -56,7 +58,7 @@ beforeAll(async () => {
       isCurrent = current
     },
   })
-  const fence = await fleet.takeLease()
+  fence = await fleet.takeLease()
   assigner = new Assigner({
     store,
     view: mirror,
@@ -206,4 +208,135 @@ test('a released session ends and its user may come again', async () => {
   expect(await assigner.release('leaver', 's')).toMatchObject([{ id: seats([answer])[0], status: 'DYING' }])
   expect(await assigner.release('leaver', 's')).toEqual([])
   expect(await ask(region, 'leaver')).toMatchObject({ outcome: 'assigned' })
+})
+
+describe('a roll-out', () => {
+  const open = (region: string, options: object) =>
+    fleet.sql(`select * from fleet.start_rollouts($1, null, 'test')`, [
+      JSON.stringify([{ region_id: region, image_id: 'v2', version: 'v2', options }]),
+    ])
+
+  /** As its region's turn does a step. */
+  async function step(region: string, id: string, from: string, to: string, more = {}): Promise<void> {
+    await eventually(async () => {
+      const [row] = await fleet.sql(`select turn from fleet.regions where id = $1`, [region])
+      const plan = { rollouts: [{ id, place: 0, from, to, reason: 'test', ...more }] }
+      const done = await fleet.sql(`select 1 from fleet.commit_turn($1, $2, $3, $4)`, [
+        region,
+        row!['turn'],
+        fence,
+        JSON.stringify(plan),
+      ])
+      return done.length > 0
+    })
+  }
+
+  const seedMany = (hostId: string, count: number) =>
+    fleet.sql(
+      `insert into fleet.agents (id, host_id, region_id, port) select h.id || '-a' || n, h.id, h.region_id, 4000
+       from fleet.hosts h, generate_series(1, $2::int) n where h.id = $1`,
+      [hostId, count],
+    )
+
+  /** A region with agents of v1 and of the candidate v2, whose roll-out is in CANARY; gives its id. */
+  async function aCanary(name: string, share: number, agents: { v1: number; v2: number }) {
+    const region = await aFleet(name, 1, 0)
+    const [image] = await open(region, { canary_share: share })
+    const id = image!['id'] as string
+    await fleet.seedHosts([`${name}-new`], { region_id: region, image_id: id, version: 'v2', capacity: 1 })
+    await seedMany(`${name}-h0`, agents.v1)
+    await seedMany(`${name}-new`, agents.v2)
+    await step(region, id, 'PREPARING', 'READY')
+    await step(region, id, 'READY', 'CANARY')
+    await eventually(() => isHeard(region, 'CANARY', agents.v1 + agents.v2))
+    return { region, id, switched: () => eventually(() => hasSwitched(region, id)) }
+  }
+
+  async function hasSwitched(region: string, id: string): Promise<boolean> {
+    await step(region, id, 'CANARY', 'CANARY', { is_cleared: true, wanted_free: 0 })
+    return (await fleet.sql(`select 1 from fleet.switch_rollouts($1, $2)`, [id, fence])).length > 0
+  }
+
+  function isHeard(region: string, state: string, agents: number): boolean {
+    const snapshot = mirror.snapshot(region)
+    const held = snapshot?.hosts.reduce((sum, host) => sum + host.waitingAgents, 0)
+    return snapshot?.rollouts[0]?.state === state && held === agents
+  }
+
+  test('1,000 users are shared as the canary says, each on an agent of their own', async () => {
+    const share = 0.3
+    const { region, id } = await aCanary('share', share, { v1: 800, v2: 400 })
+    const answers: AssignAnswer[] = []
+    for (let from = 0; from < 1000; from += 100) {
+      const some = Array.from({ length: 100 }, (_, n) => ask(region, `share-${from + n}`))
+      answers.push(...(await Promise.all(some)))
+    }
+    expect(tally(answers)).toEqual({ assigned: 1000 })
+    expect(new Set(seats(answers)).size).toBe(1000)
+    const rows = await fleet.sql(
+      `select arm, count(*)::int as n, bool_and(rollout_id = $1) as is_ours, bool_and((image_id = $1) = (arm = 'candidate')) as fits
+       from fleet.assignments where user_id like 'share-%' group by arm order by arm`,
+      [id],
+    )
+    expect(rows).toMatchObject([
+      { arm: 'candidate', is_ours: true, fits: true },
+      { arm: 'control', is_ours: true, fits: true },
+    ])
+    // Five standard deviations of a binomial; the roll-out's id is another in each run.
+    const deviation = Math.sqrt(1000 * share * (1 - share))
+    expect(Math.abs(Number(rows[0]!['n']) - 1000 * share)).toBeLessThan(5 * deviation)
+  })
+
+  test('serves who names a version from its image, and falls back where the candidate has none', async () => {
+    const { region, id } = await aCanary('fall', 1, { v1: 3, v2: 2 })
+    expect(await ask(region, 'fall-2', { version: 'v2' })).toMatchObject({ seat: { hostId: 'fall-new' } })
+    expect(await ask(region, 'fall-1', { version: 'v1' })).toMatchObject({ seat: { hostId: 'fall-h0' } })
+    for (const user of ['fall-a', 'fall-b'])
+      expect(await ask(region, user)).toMatchObject({ outcome: 'assigned' })
+    expect(await ask(region, 'fall-3', { version: 'v3' })).toEqual({
+      outcome: 'version-mismatch',
+      served: { [region]: ['v1', 'v2'] },
+    })
+    expect(
+      await fleet.sql(
+        `select user_id, arm, rollout_id, host_id from fleet.assignments where user_id like 'fall-%' and outcome = 'assigned' order by user_id`,
+      ),
+    ).toEqual([
+      { user_id: 'fall-1', arm: null, rollout_id: null, host_id: 'fall-h0' },
+      { user_id: 'fall-2', arm: null, rollout_id: null, host_id: 'fall-new' },
+      { user_id: 'fall-a', arm: 'candidate', rollout_id: id, host_id: 'fall-new' },
+      { user_id: 'fall-b', arm: 'fallback', rollout_id: id, host_id: 'fall-h0' },
+    ])
+  })
+
+  test('keeps on record that the candidate failed a request that the ACTIVE image served', async () => {
+    const { region, id } = await aCanary('fails', 1, { v1: 1, v2: 1 })
+    refusing.add('fails-new')
+    expect(await ask(region, 'fails-1')).toMatchObject({ seat: { hostId: 'fails-h0' } })
+    refusing.clear()
+    expect(
+      await fleet.sql(
+        `select arm, rollout_id, failure, host_id from fleet.assignments where user_id = 'fails-1'`,
+      ),
+    ).toEqual([{ arm: 'candidate', rollout_id: id, failure: 'refused', host_id: 'fails-h0' }])
+  })
+
+  test('that switches while users wait hands each to the image that he wants', async () => {
+    const { region, id, switched } = await aCanary('turns', 0.5, { v1: 0, v2: 0 })
+    const any = ['turns-a', 'turns-b'].map((user) => ask(region, user, { waitMs: 20_000 }))
+    const old = ask(region, 'turns-old', { waitMs: 20_000, version: 'v1' })
+    await eventually(() => assigner.waitingUsers(region) === 3)
+    await switched()
+    await eventually(() => assigner.waitingUsersOf(region)[`${region}/image`] === 1)
+    await fleet.seedAgents('turns-new', 2)
+    expect(await Promise.all(any)).toMatchObject([
+      { seat: { hostId: 'turns-new' } },
+      { seat: { hostId: 'turns-new' } },
+    ])
+    expect(assigner.waitingUsers(region)).toBe(1)
+    await fleet.seedAgents('turns-h0', 1)
+    expect(await old).toMatchObject({ seat: { hostId: 'turns-h0' } })
+    const [rollout] = await fleet.sql(`select state from fleet.rollouts where id = $1`, [id])
+    expect(rollout).toEqual({ state: 'SWITCHED' })
+  })
 })
