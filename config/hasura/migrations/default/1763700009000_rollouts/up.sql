@@ -636,8 +636,8 @@ begin
   if jsonb_array_length(coalesce(plan -> 'hosts', '[]')) > 0 then
     select count(*) + jsonb_array_length(plan -> 'hosts') into hosts_after
       from fleet.hosts h where h.region_id = region.id and h.status <> 'TERMINATED';
-    if not region.enabled or hosts_after > region.max_hosts
-        + least(coalesce((plan ->> 'surge')::integer, 0), fleet.surge_allowed(region, plan -> 'hosts')) then
+    if not region.enabled or hosts_after > region.max_hosts + (case when hosts_after > region.max_hosts
+        then least(coalesce((plan ->> 'surge')::integer, 0), fleet.surge_allowed(region, plan -> 'hosts')) else 0 end) then
       return;
     end if;
   end if;
