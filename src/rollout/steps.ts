@@ -8,7 +8,7 @@ import type { RegionSnapshot } from '../model/snapshot.ts'
 import { isSameVersion } from '../model/version.ts'
 import { imageOf } from './kept-images.ts'
 import type { Verdict } from './verdict.ts'
-import { judgeCanary } from './verdict.ts'
+import { hostsInARow, judgeCanary } from './verdict.ts'
 
 /** What a step is decided from, beside the row. */
 export interface StepView {
@@ -219,10 +219,8 @@ function verdictOf(rollout: Rollout, { snapshot, isDue }: StepView): Verdict | u
 
 function neverConnected({ rolloutHealth }: RegionSnapshot): string | undefined {
   const hosts = rolloutHealth?.neverConnected ?? 0
-  return hosts < mostNeverConnected ? undefined : `${hosts} of its hosts in a row never connected`
+  return hosts < hostsInARow ? undefined : `${hosts} of its hosts in a row never connected`
 }
-
-const mostNeverConnected = 3
 
 function seenBy({ rolloutHealth }: RegionSnapshot): Pick<RolloutStep, 'counts'> {
   return rolloutHealth === undefined ? {} : { counts: { missing_hosts: 0, canary: rolloutHealth } }

@@ -24,7 +24,7 @@ const excluded = 0.13
 /** … where so many sessions are asked for; who asks for fewer sees less. */
 const excludedWithSessions = 20
 /** So many new hosts in a row that never connect are no accident. */
-const hostsInARow = 3
+export const hostsInARow = 3
 /**
  * Until the old image has had so many sessions (or as many as the new one) meanwhile, the missing ones count as sessions that
  * ended well: it is the image that the region lived with.

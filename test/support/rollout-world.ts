@@ -72,6 +72,7 @@ export class RolloutWorld {
   readonly #sessions: Session[] = []
   readonly #boots = new Map<string, number>()
   readonly #doomed = new Set<string>()
+  #seen: { readonly at: string; readonly snapshot?: RegionSnapshot } = { at: '' }
   #launched = 0
   #machines = 0
   #agents = 0
@@ -144,6 +145,12 @@ export class RolloutWorld {
 
   snapshot(): RegionSnapshot {
     const region = this.db.regions.get(regionId)!
+    const seen = `${this.db.latestChange} ${region.revision} ${this.#now}`
+    if (this.#seen.at !== seen) this.#seen = { at: seen, snapshot: this.#look(region) }
+    return this.#seen.snapshot!
+  }
+
+  #look(region: Region): RegionSnapshot {
     const isHere = (row: { readonly regionId: string }): boolean => row.regionId === regionId
     const mirror = new RegionMirror(region)
     mirror.beginRebuild()

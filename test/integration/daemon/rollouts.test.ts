@@ -49,7 +49,7 @@ async function until(version: string, ...states: string[]): Promise<RolloutRow> 
   ).catch((error: unknown) => {
     throw new Error(`${String(error)}; it is ${JSON.stringify(last)}\n${daemon.output.slice(-4000)}`)
   })
-  return found!
+  return found
 }
 
 async function start(version: string, options: Record<string, unknown> = {}, image = version): Promise<void> {

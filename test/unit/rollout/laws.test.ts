@@ -12,7 +12,7 @@ import type { Arrival, WorldOptions } from '../../support/rollout-world.ts'
 import { RolloutWorld } from '../../support/rollout-world.ts'
 import { runs } from '../../support/thoroughness.ts'
 
-const numRuns = runs(24, 1_500)
+const numRuns = runs(24, 1_000)
 const steps = 90
 
 /** Short deadlines: a roll-out of the model is over in a minute. */

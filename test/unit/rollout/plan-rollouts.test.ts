@@ -97,7 +97,7 @@ describe('a CANDIDATE', () => {
   it('in a region without an ACTIVE image begins nothing', () => {
     const snapshot = aSnapshot({ images: [candidate], activeImage: undefined, hosts: [] })
     expect(plan(snapshot).decisions).toMatchObject([
-      { kind: 'refuse', reason: expect.stringMatching(/no image is ACTIVE/) },
+      { kind: 'refuse', reason: expect.stringMatching(/no image is ACTIVE/) as string },
     ])
   })
 })
