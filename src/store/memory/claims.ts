@@ -71,7 +71,7 @@ function claimAgent(db: MemoryDatabase, regionId: string, fence: number, request
     version: request.version,
     imageId: request.imageId,
     requestedAt: request.requestedAt,
-    ...(known?.arm === 'candidate' && known.failure !== null
+    ...((known?.arm ?? 'fallback') !== 'fallback' && known?.failure != null
       ? {}
       : { rolloutId: request.rolloutId, arm: request.arm, failure: null }),
   }

@@ -5,7 +5,7 @@ import { region, seedRegions, seedRollout, turnOf } from './rollout-seed.ts'
 
 proveDefences('what a canary counts', [
   {
-    holds: 'a failure on the candidate stays on record whoever serves the request in the end',
+    holds: 'a failure stays with the image that it was on, whoever serves the request in the end',
     check: async (fleet) => {
       await seedRegions(fleet)
       const id = await seedRollout(fleet, { state: 'CANARY' })
@@ -25,7 +25,7 @@ proveDefences('what a canary counts', [
         `update fleet.agents set status = 'RUNNING' where user_id = 'u1' and status = 'ALLOCATED'`,
       )
       expect(await counts()).toEqual([{ arm: 'candidate', failure: 'not taken', isNew: false, ran: true }])
-      // The control's failure is no word against the candidate, and a client that hung up is nobody's.
+      // The old image's failures count no less, or equal images would not look alike; a client that hung up is nobody's.
       const third = await claim(fleet.pool, { user: 'u2', key: 'k', ...canary('control') })
       await call(fleet.pool, 'give_up_agent', [third['id'], third['agent_id'], 1, 'not taken'])
       await claim(fleet.pool, { user: 'u2', key: 'k', image: id, ...canary('candidate') })
@@ -33,20 +33,20 @@ proveDefences('what a canary counts', [
       await call(fleet.pool, 'give_up_agent', [fourth['id'], fourth['agent_id'], 1, null])
       await claim(fleet.pool, { user: 'u3', key: 'k', ...canary('fallback') })
       expect((await counts()).slice(1)).toEqual([
-        { arm: 'candidate', failure: null, isNew: true, ran: false },
+        { arm: 'control', failure: 'not taken', isNew: true, ran: false },
         { arm: 'fallback', failure: null, isNew: false, ran: false },
       ])
     },
     without: [
       piece(
         'claim_agent',
-        `if answer.failure is null or answer.arm is distinct from 'candidate' then`,
+        `if answer.failure is null or coalesce(answer.arm, 'fallback') = 'fallback' then`,
         'if true then',
       ),
       piece(
         'claim_agent',
+        `if answer.failure is null or coalesce(answer.arm, 'fallback') = 'fallback' then`,
         `if answer.failure is null or answer.arm is distinct from 'candidate' then`,
-        'if answer.failure is null then',
       ),
       piece('give_up_agent', 'coalesce(s.failure, give_up_agent.failure)', 's.failure'),
     ],

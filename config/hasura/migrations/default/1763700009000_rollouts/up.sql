@@ -709,8 +709,8 @@ begin
   answer.demand_region_id := coalesce(request ->> 'demand_region_id', claim_agent.region_id);
   answer.version := request ->> 'version';
   answer.image_id := request ->> 'image_id';
-  -- What failed on a candidate counts against it, whoever serves the request in the end.
-  if answer.failure is null or answer.arm is distinct from 'candidate' then
+  -- What failed on an image counts against it, whoever serves the request in the end: on the old one no less than on the new.
+  if answer.failure is null or coalesce(answer.arm, 'fallback') = 'fallback' then
     answer.rollout_id := request ->> 'rollout_id';
     answer.arm := request ->> 'arm';
     answer.failure := null;
