@@ -126,7 +126,8 @@ async function runTurn(
   }
   // The actions' calls go out before anything else is asked of this process.
   await clock.nextRound()
-  await readBack(options, plan, committed)
+  // A step's consequences are the next turn's; the stream's hint of its rows finds them applied, and wakes nobody.
+  if (await readBack(options, plan, committed)) options.wake(regionId, { kind: 'change', table: 'rollouts' })
   await switchGroups(options, switches, fence)
   // A refusal that only repeats is no news.
   logger[stored ? 'info' : 'debug'](
@@ -203,13 +204,18 @@ function actionsOf(plan: TurnPlan, regionId: string, turn: number): readonly Act
   })
 }
 
-/** The rows that the turn wrote, with the revisions that the database gave them. */
-async function readBack({ store, mirror }: TurnRunnerOptions, plan: TurnPlan, region: Region): Promise<void> {
+/** The rows that the turn wrote, with the revisions that the database gave them. Gives whether a roll-out is another than before. */
+async function readBack(
+  { store, mirror }: TurnRunnerOptions,
+  plan: TurnPlan,
+  region: Region,
+): Promise<boolean> {
   const asked: RowIds = {
     hosts: [...plan.hosts, ...plan.host_updates].map((row) => row.id),
     agents: plan.agent_updates.map((row) => row.id),
     ...imagesOf([...(plan.rollouts ?? []), ...(plan.opened ?? [])]),
   }
-  const rows = await store.readRows(asked)
-  mirror.apply({ ...rows, regions: [region] }, asked)
+  const { rollouts, ...rows } = await store.readRows(asked)
+  mirror.apply({ ...rows, regions: [region] }, { ...asked, rollouts: [] })
+  return mirror.apply({ rollouts }).size > 0
 }

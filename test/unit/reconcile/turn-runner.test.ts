@@ -5,22 +5,31 @@ import { noFaults } from '../../../src/lib/fault-points.ts'
 import { silentLogger } from '../../../src/lib/logger.ts'
 import { MusterError } from '../../../src/model/errors.ts'
 import type { Region } from '../../../src/model/region.ts'
+import type { Rollout, RolloutHealth } from '../../../src/model/rollout.ts'
 import type { TurnRunnerOptions } from '../../../src/reconcile/turn-runner.ts'
 import { createTurnRunner } from '../../../src/reconcile/turn-runner.ts'
 import { Mirror } from '../../../src/store/mirror.ts'
-import { anImage, aRegion } from '../../support/factories.ts'
+import type { TurnPlan } from '../../../src/store/turn-plan.ts'
+import { anImage, aRegion, aRollout } from '../../support/factories.ts'
 import { TestClock } from '../../support/test-clock.ts'
 
-/** A region that lacks hosts, and a database whose answers to commits are the test's. */
-function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
+/** A region that lacks hosts, and a database whose answers to commits (and about roll-outs) are the test's. */
+function aRunner(
+  commit: (turn: number, plan: TurnPlan) => Promise<Region | undefined>,
+  about: { rollout?: Rollout; after?: Rollout; health?: () => Promise<RolloutHealth> } = {},
+) {
   const clock = new TestClock()
   const mirror = new Mirror({ clock, lastHeard: () => undefined, waitingUsers: () => 0 })
-  mirror.apply({ regions: [aRegion()], images: [anImage()] })
+  mirror.apply({
+    regions: [aRegion()],
+    images: [anImage()],
+    rollouts: about.rollout === undefined ? [] : [about.rollout],
+  })
   const seen = { enqueued: 0, resumed: 0, wakes: 0, reads: 0, timer: undefined as number | undefined }
   const options: TurnRunnerOptions = {
     store: {
-      commitTurn: (_regionId, turn) => commit(turn),
-      readRolloutHealth: () => Promise.reject(new Error('no roll-out is under way')),
+      commitTurn: (_regionId, turn, _fence, plan) => commit(turn, plan),
+      readRolloutHealth: about.health ?? (() => Promise.reject(new Error('no roll-out is under way'))),
       switchRollouts: () => Promise.resolve([]),
       readRegion: async () => {
         seen.reads += 1
@@ -40,7 +49,7 @@ function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
         hosts: [],
         agents: [],
         blocked_offerings: [],
-        rollouts: [],
+        rollouts: about.after === undefined ? [] : [about.after],
         versions: [],
       }),
     },
@@ -60,7 +69,7 @@ function aRunner(commit: (turn: number) => Promise<Region | undefined>) {
     noteHeld: () => undefined,
     fault: noFaults,
   }
-  return { run: createTurnRunner(options), seen, clock }
+  return { run: createTurnRunner(options), seen, clock, mirror }
 }
 
 const causes = [{ kind: 'change', table: 'regions' }] as const
@@ -91,5 +100,26 @@ describe('a turn', () => {
     }
     expect(seen.wakes).toBe(1)
     expect(waits).toEqual([50, 100, 200, 400, 800, 1_000, 1_000])
+  })
+
+  it('that takes a roll-out a step is followed by another, even when no stream tells of it', async () => {
+    const rollout = aRollout({ rollbackWanted: 'it is bad' })
+    const none = { sessions: 0, failed: 0 }
+    const health = async () => ({ candidate: none, control: none, neverConnected: 0 })
+    const stored = async (turn: number) => aRegion({ turn: turn + 1, revision: 2 })
+    const stepped = { ...rollout, state: 'ROLLING_BACK' as const, revision: 2 }
+    const { run, seen } = aRunner(stored, { rollout, health, after: stepped })
+    await run('test/one', causes)
+    expect(seen.wakes).toBe(1)
+    // What was heard of already has woken it.
+    const heard = aRunner(
+      async (turn) => {
+        heard.mirror.apply({ rollouts: [stepped] })
+        return stored(turn)
+      },
+      { rollout, health, after: stepped },
+    )
+    await heard.run('test/one', causes)
+    expect(heard.seen.wakes).toBe(0)
   })
 })
