@@ -156,7 +156,8 @@ async function snapshotOf(
   if (leading === undefined || leading.state === 'SWITCHED') return snapshot
   const rolloutHealth = await store.readRolloutHealth(leading)
   const now = mirror.snapshot(regionId)
-  return now === undefined ? undefined : { ...now, rolloutHealth }
+  // Another may lead by now, and is not judged by what was counted for this one.
+  return now?.rollouts.find(isLeading)?.id === leading.id ? { ...now, rolloutHealth } : now
 }
 
 /**

@@ -122,4 +122,29 @@ describe('a turn', () => {
     await heard.run('test/one', causes)
     expect(heard.seen.wakes).toBe(0)
   })
+
+  it('judges no roll-out by what was counted for the one before it', async () => {
+    const rollout = aRollout()
+    const next = aRollout({ id: 'image-4', version: '4.0.0' })
+    const plans: TurnPlan[] = []
+    const none = { sessions: 0, failed: 0 }
+    const { run, mirror } = aRunner(
+      async (turn, plan) => {
+        plans.push(plan)
+        return aRegion({ turn: turn + 1, revision: 2 })
+      },
+      {
+        rollout,
+        health: async () => {
+          mirror.apply({ rollouts: [{ ...rollout, state: 'ROLLING_BACK', revision: 2 }, next] })
+          return { candidate: none, control: none, neverConnected: 3 }
+        },
+      },
+    )
+    await run('test/one', causes)
+    expect(plans).toHaveLength(1)
+    expect(plans[0]?.rollouts?.filter(({ id }) => id === next.id)).not.toContainEqual(
+      expect.objectContaining({ to: 'ROLLING_BACK' }),
+    )
+  })
 })
