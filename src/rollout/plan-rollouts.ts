@@ -52,7 +52,9 @@ export function planRollouts(snapshot: RegionSnapshot, wish: Wish): RolloutPlan 
   return {
     decisions: [...decisions, ...drains(snapshot, kept, wish)],
     kept: kept.filter(({ keeper }) => keeper === undefined || !leavesNow(keeper, decisions)),
-    switches: rollouts.flatMap((rollout) => (isSwitching(rollout, decisions) ? [rollout.groupId] : [])),
+    switches: rollouts.flatMap((rollout) =>
+      isSwitching(rollout, decisions) || isLeftBehind(rollout, decisions) ? [rollout.groupId] : [],
+    ),
     nextDeadline: next === Infinity ? undefined : next,
   }
 }
@@ -124,6 +126,15 @@ function leavesNow(rollout: Rollout, decisions: readonly Decision[]): boolean {
       (decision.kind === 'rollout' &&
         decision.rolloutId === rollout.id &&
         (decision.to === 'ROLLING_BACK' || decision.to === 'DRAINING')),
+  )
+}
+
+/** Its group may have waited for it alone, and goes without it. */
+function isLeftBehind({ id, groupId, state, options }: Rollout, decisions: readonly Decision[]): boolean {
+  if (groupId === id || options.on_member_failure !== 'leave-out') return false
+  return (
+    state === 'ROLLING_BACK' ||
+    decisions.some((one) => one.kind === 'rollout' && one.rolloutId === id && one.to === 'ROLLING_BACK')
   )
 }
 

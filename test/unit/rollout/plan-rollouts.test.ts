@@ -194,6 +194,16 @@ describe('READY', () => {
     expect(plan(during({ ...ready, switchWanted: true }, { hosts })).switches).toEqual([])
   })
 
+  it('that is taken back has its group switched without it, where failures are left out', () => {
+    const back = { ...ready, groupId: 'group', rollbackWanted: 'it is bad' }
+    const told = (changes: Partial<Rollout>, on_member_failure: 'leave-out' | 'rollback-all') =>
+      plan(during({ ...back, ...changes, options: { ...defaultRolloutOptions, on_member_failure } })).switches
+    expect(told({}, 'leave-out')).toEqual(['group'])
+    expect(told({ state: 'ROLLING_BACK' }, 'leave-out')).toEqual(['group'])
+    expect(told({}, 'rollback-all')).toEqual([])
+    expect(told({ groupId: 'image-3' }, 'leave-out')).toEqual([])
+  })
+
   it('goes to its canary first, unless a person wants the switch', () => {
     expect(stepOf(during({ ...ready, canaryShare: 0.1 }))).toMatchObject({ to: 'CANARY' })
     const wanted = { ...ready, canaryShare: 0.1, switchWanted: true }
