@@ -147,14 +147,17 @@ function clear(rollout: Rollout, view: StepView, verdict?: Verdict): RolloutStep
   if (why === undefined)
     return unclear(rollout, 'nothing asks for its switch any more') ?? noteLevel(rollout, snapshot)
   const { clearedVersion, reason } = why
-  if (rollout.isCleared && rollout.clearedVersion === clearedVersion) return noteLevel(rollout, snapshot)
+  const wantedFree = Math.min(free, Math.max(1, snapshot.region.targetFreeAgents))
+  // A buffer that is full with fewer agents by now would never have as many again.
+  const isStill = rollout.clearedVersion === clearedVersion && rollout.wantedFree <= wantedFree
+  if (rollout.isCleared && isStill) return noteLevel(rollout, snapshot)
   // Cleared once, it stays so: the database holds the switch until as many agents are free.
   if (view.missingHosts !== 0) return noteLevel(rollout, snapshot)
   const health = verdict === undefined ? '' : `; ${verdict.reason}`
   return step(rollout, rollout.state, `it may be switched: ${reason}${health}`, {
     isCleared: true,
     clearedVersion,
-    wantedFree: Math.min(free, Math.max(1, snapshot.region.targetFreeAgents)),
+    wantedFree,
     ...levelOf(rollout, snapshot),
   })
 }

@@ -194,6 +194,15 @@ describe('READY', () => {
     expect(plan(during({ ...ready, switchWanted: true }, { hosts })).switches).toEqual([])
   })
 
+  it('asks for no more free agents than fill its buffer by now', () => {
+    const cleared = { ...ready, isCleared: true, switchWanted: true, wantedFree: 4 }
+    const hosts = [...oldHosts, newHosts[0]!]
+    expect(plan(during(cleared, { hosts })).decisions.some(({ kind }) => kind === 'rollout')).toBe(false)
+    const fewer = during(cleared, { hosts, region: { targetFreeAgents: 2 } })
+    expect(stepOf(fewer)).toMatchObject({ isCleared: true, wantedFree: 2 })
+    expect(plan(fewer).switches).toEqual(['image-3'])
+  })
+
   it('that is taken back has its group switched without it, where failures are left out', () => {
     const back = { ...ready, groupId: 'group', rollbackWanted: 'it is bad' }
     const told = (changes: Partial<Rollout>, on_member_failure: 'leave-out' | 'rollback-all') =>
