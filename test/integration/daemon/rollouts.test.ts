@@ -158,46 +158,49 @@ describe('a roll-out on real hosts', () => {
     await until('5.0.1', 'DONE')
     expect(await activeVersion()).toBe('5.0.1')
     expect(superseded.version).toBe('5.0.0')
-    const { body } = await daemon.get<{ decisions: { kind: string }[] }>('/v1/decisions?region=local/demo&limit=100')
+    const { body } = await daemon.get<{ decisions: { kind: string }[] }>(
+      '/v1/decisions?region=local/demo&limit=100',
+    )
     expect(body.decisions.some(({ kind }) => kind === 'rollout')).toBe(true)
   })
 
   const states = ['SWITCHED', 'PREPARING', 'ROLLING_BACK', 'READY', 'CANARY', 'DRAINING']
-  it.each(states.slice(0, runs(3, states.length)).map((state, index) => ({ state, version: `6.0.${index}` })))(
-    'goes on after kill -9 in $state',
-    async ({ state, version }) => {
-      const before = await activeVersion()
-      const isBack = state === 'ROLLING_BACK'
-      const canary = state === 'CANARY' ? { canary_share: 0.5, canary_s: 8, on_few_samples: 'switch' } : {}
-      await start(version, { switch: state === 'READY' || isBack ? 'hand' : 'ready', ...canary })
-      if (isBack) {
-        await until(version, 'READY')
-        const { id } = (await rolloutTo(version))!
-        expect((await daemon.post(`/v1/rollouts/${id}/rollback`)).status).toBeLessThan(300)
-      }
-      await until(version, state, ...(isBack ? ['ROLLED_BACK'] : []))
-      await daemon.signal('SIGKILL')
-      await daemon.start()
-      if (state === 'READY') {
-        const { id } = (await rolloutTo(version))!
-        expect((await daemon.post(`/v1/rollouts/${id}/switch`)).status).toBeLessThan(300)
-      }
-      await until(version, isBack ? 'ROLLED_BACK' : 'DONE')
-      expect(await activeVersion()).toBe(isBack ? before : version)
-      await daemon.untilFree(4)
-    },
-  )
+  it.each(
+    states.slice(0, runs(3, states.length)).map((state, index) => ({ state, version: `6.0.${index}` })),
+  )('goes on after kill -9 in $state', async ({ state, version }) => {
+    const before = await activeVersion()
+    const isBack = state === 'ROLLING_BACK'
+    const canary = state === 'CANARY' ? { canary_share: 0.5, canary_s: 8, on_few_samples: 'switch' } : {}
+    await start(version, { switch: state === 'READY' || isBack ? 'hand' : 'ready', ...canary })
+    if (isBack) {
+      await until(version, 'READY')
+      const { id } = (await rolloutTo(version))!
+      expect((await daemon.post(`/v1/rollouts/${id}/rollback`)).status).toBeLessThan(300)
+    }
+    await until(version, state, ...(isBack ? ['ROLLED_BACK'] : []))
+    await daemon.signal('SIGKILL')
+    await daemon.start()
+    if (state === 'READY') {
+      const { id } = (await rolloutTo(version))!
+      expect((await daemon.post(`/v1/rollouts/${id}/switch`)).status).toBeLessThan(300)
+    }
+    await until(version, isBack ? 'ROLLED_BACK' : 'DONE')
+    expect(await activeVersion()).toBe(isBack ? before : version)
+    await daemon.untilFree(4)
+  })
 
-  it.each(['rollout.before-switch', 'rollout.after-switch'].map((point, index) => ({ point, version: `7.0.${index}` })))(
-    'goes on after kill -9 at $point',
-    async ({ point, version }) => {
-      await daemon.signal('SIGKILL')
-      await daemon.start('ready', { MUSTER_FAULTS: point })
-      await start(version, { switch: 'ready' })
-      expect(await daemon.exit()).toBe('SIGKILL')
-      await daemon.start()
-      await until(version, 'DONE')
-      expect(await activeVersion()).toBe(version)
-    },
-  )
+  it.each(
+    ['rollout.before-switch', 'rollout.after-switch'].map((point, index) => ({
+      point,
+      version: `7.0.${index}`,
+    })),
+  )('goes on after kill -9 at $point', async ({ point, version }) => {
+    await daemon.signal('SIGKILL')
+    await daemon.start('ready', { MUSTER_FAULTS: point })
+    await start(version, { switch: 'ready' })
+    expect(await daemon.exit()).toBe('SIGKILL')
+    await daemon.start()
+    await until(version, 'DONE')
+    expect(await activeVersion()).toBe(version)
+  })
 })
