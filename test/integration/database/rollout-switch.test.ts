@@ -73,7 +73,10 @@ proveDefences('switch_rollouts: all of a group, or none', [
       expect(await switchGroup(fleet)).toEqual([])
     },
     without: [
-      piece('switch_rollouts', 'or not member.is_cleared'),
+      both(
+        piece('switch_rollouts', 'or not member.is_cleared'),
+        piece('switch_rollouts', 'and not r.is_cleared', 'and false'),
+      ),
       piece('switch_rollouts', 'or member.paused'),
       piece('switch_rollouts', 'or member.rollback_wanted is not null'),
       piece('switch_rollouts', `where h.image_id = member.to_image and`, 'where'),
@@ -108,7 +111,10 @@ proveDefences('switch_rollouts: all of a group, or none', [
     without: [
       piece('switch_rollouts', 'and not fleet.is_bound(member)'),
       piece('switch_rollouts', 'and not fleet.is_bound(member)', 'and false'),
-      piece('switch_rollouts', `member.state not in ('READY', 'CANARY') or`),
+      both(
+        piece('switch_rollouts', `member.state not in ('READY', 'CANARY') or`),
+        piece('switch_rollouts', `r.state = 'PREPARING' or`),
+      ),
     ],
   },
   {
@@ -154,6 +160,20 @@ proveDefences('a switch meets others', [
       expect(await imagesOf(fleet)).toBe('RETIRED ACTIVE')
     },
     without: [piece('switch_rollouts', `and r.state in ('READY', 'CANARY') returning`, 'returning')],
+  },
+  {
+    holds: 'who waits for another member waits for no turn of it, and holds up none',
+    check: async (fleet) => {
+      const [, two] = await seedGroup(fleet)
+      await fleet.sql('update fleet.rollouts set is_cleared = false where id = $1', [two])
+      const [turn, daemon] = [await fleet.connect(), await fleet.connect()]
+      await turn.query(`begin; select 1 from fleet.regions where id = '${other}' for no key update`)
+      const switched = call(daemon, 'switch_rollouts', ['g', 1])
+      expect(await blockedOrDone(fleet, daemon, switched)).toBe('done')
+      await turn.query('rollback')
+      expect(await switched).toEqual([])
+    },
+    without: [piece('switch_rollouts', 'and not r.is_cleared', 'and false')],
   },
   {
     holds: 'a version that goes back while it looks: the change was first, and nothing is switched',

@@ -413,6 +413,12 @@ begin
   if not fleet.lease_is_held(switch_rollouts.fence) then
     return;
   end if;
+  -- Each turn of a member that waits for another comes here: it must not hold up the turns of all. Who clears the last one asks after that
+  -- is committed, and finds it here.
+  if exists (select 1 from fleet.rollouts r where r.group_id = switch_rollouts.group_id
+      and (r.state = 'PREPARING' or (r.state in ('READY', 'CANARY') and not r.is_cleared))) then
+    return;
+  end if;
   perform 1 from fleet.regions g where g.id in (select r.region_id from fleet.rollouts r where r.group_id = switch_rollouts.group_id)
     order by g.id for no key update;
   perform 1 from fleet.images i where i.id in (select unnest(array[r.from_image, r.to_image]) from fleet.rollouts r
