@@ -3,6 +3,7 @@
  * algorithm that knows nothing of roll-outs fills a candidate's buffer as it fills any other.
  */
 import { leavingHosts } from '../model/leaving.ts'
+import type { Region } from '../model/region.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 import type { KeptImage } from './kept-images.ts'
 
@@ -35,8 +36,16 @@ export function narrowTo(snapshot: RegionSnapshot, kept: KeptImage, launched: nu
   }
 }
 
+/** The same as if there were room for whatever is wanted; `region`: what it was narrowed from. */
+export function unboundedly(narrowed: RegionSnapshot, { minHosts }: Region): RegionSnapshot {
+  return {
+    ...narrowed,
+    region: { ...narrowed.region, minHosts, maxHosts: narrowed.hosts.length + unbounded },
+  }
+}
+
 /** The same with nothing but what is there now: whoever lacks nothing of it has a full buffer. */
-export function asItStands(narrowed: RegionSnapshot): RegionSnapshot {
+export function asItStands(narrowed: RegionSnapshot, { minHosts }: Region): RegionSnapshot {
   const hosts = narrowed.hosts.flatMap((host): HostView | readonly never[] =>
     // One whose agents are still on their way is not there yet.
     host.status === 'ACTIVE' && host.waitingAgents + host.liveAgents > 0
@@ -46,7 +55,7 @@ export function asItStands(narrowed: RegionSnapshot): RegionSnapshot {
   return {
     ...narrowed,
     // What stands against a launch is not asked here.
-    region: { ...narrowed.region, enabled: true, maxHosts: hosts.length + unbounded },
+    region: { ...narrowed.region, enabled: true, minHosts, maxHosts: hosts.length + unbounded },
     launchBlockedUntil: undefined,
     hosts,
   }

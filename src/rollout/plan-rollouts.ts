@@ -11,7 +11,7 @@ import type { RegionSnapshot } from '../model/snapshot.ts'
 import { drainLeavers } from './drains.ts'
 import type { KeptImage } from './kept-images.ts'
 import { keptImages, leadingRollout } from './kept-images.ts'
-import { asItStands, narrowTo } from './narrow.ts'
+import { asItStands, narrowTo, unboundedly } from './narrow.ts'
 import { opening, wayBack } from './openings.ts'
 import type { StepView } from './steps.ts'
 import { alarmOf, stepOf, wayBackOf } from './steps.ts'
@@ -88,7 +88,7 @@ function bufferOf(
   }
   const narrowed = narrowTo(snapshot, candidate, 0)
   const coming = narrowed.hosts.filter(({ status }) => status === 'LAUNCHING' || status === 'PRE_CONNECTION')
-  const missingHosts = wish(asItStands(narrowed))
+  const missingHosts = wish(asItStands(narrowed, snapshot.region))
   const room = narrowed.region.maxHosts - narrowed.hosts.length
   const free = narrowed.hosts.reduce(
     (sum, host) => sum + (host.status === 'ACTIVE' ? host.waitingAgents : 0),
@@ -107,15 +107,10 @@ function drains(
   if (active === undefined || snapshot.hosts.every(({ imageId }) => imageId !== null && ids.has(imageId)))
     return []
   const narrowed = narrowTo(snapshot, active, 0)
-  const missing = wish(asItStands(narrowed))
+  const missing = wish(asItStands(narrowed, snapshot.region))
   const room = narrowed.region.maxHosts - narrowed.hosts.length
-  const withoutRoom = Math.max(0, (wish(unboundedly(narrowed)) ?? 0) - room)
+  const withoutRoom = Math.max(0, (wish(unboundedly(narrowed, snapshot.region)) ?? 0) - room)
   return drainLeavers(snapshot, { kept: ids, isFull: missing === 0, withoutRoom })
-}
-
-/** What it would launch if only there were room. */
-function unboundedly(narrowed: RegionSnapshot): RegionSnapshot {
-  return { ...narrowed, region: { ...narrowed.region, maxHosts: narrowed.hosts.length + 1_000_000 } }
 }
 
 /** Whether this turn takes the roll-out a step after which the image need not be kept. */
