@@ -34,7 +34,7 @@ export function wayBack(rollout: Rollout, why: string): RolloutOpening {
     rolloutId: `${rollout.id}:back`,
     copies: rollout.fromImage,
     // A person who asked for it need not ask again.
-    switchWanted: rollout.rollbackWanted !== null,
+    switchWanted: why === rollout.rollbackWanted,
     reason: why,
   }
 }

@@ -44,7 +44,14 @@ export function stepOf(rollout: Rollout, view: StepView): RolloutStep | undefine
 
 /** Of DRAINING: why it is to go back, by a roll-out in the opposite direction. */
 export function wayBackOf(rollout: Rollout, snapshot: RegionSnapshot): string | undefined {
-  return rollout.rollbackWanted ?? levelFellBack(rollout, snapshot)
+  const { activeImage, channelVersion } = snapshot
+  // Who wished it wished to leave this image, not one that another roll-out has led to since.
+  if (rollout.rollbackWanted !== null && activeImage?.id === rollout.toImage) return rollout.rollbackWanted
+  const isBack =
+    activeImage !== undefined &&
+    channelVersion !== undefined &&
+    isSameVersion(activeImage.version, channelVersion)
+  return isBack ? undefined : levelFellBack(rollout, snapshot)
 }
 
 function prepare(rollout: Rollout, view: StepView): RolloutStep | undefined {
@@ -137,7 +144,11 @@ function empty(rollout: Rollout, { snapshot, isDue }: StepView): RolloutStep | u
   if (left === 0) return step(rollout, ends, 'none of the hosts that had to leave is left')
   const { drain } = snapshot.region.deadlines
   // The host's own deadline runs from its fence, and is kept by upkeep; a pause does not hold what was fenced.
-  if (!isDue(rollout.stateSince + drain * 1000)) return undefined
+  if (!isDue(rollout.stateSince + drain * 1000)) {
+    // What calls it back may have to wait for who leads, and is not to be forgotten meanwhile.
+    const mayForget = rollout.state === 'DRAINING' && levelFellBack(rollout, snapshot) === undefined
+    return mayForget ? noteLevel(rollout, snapshot) : undefined
+  }
   return step(rollout, ends, `${counted(left, 'host')} still drain after ${drain} s; upkeep ends them`)
 }
 

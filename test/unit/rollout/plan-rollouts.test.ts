@@ -132,6 +132,13 @@ describe('PREPARING', () => {
     ])
   })
 
+  it('is not READY without min_hosts, though there is no room for them', () => {
+    const region = { targetFreeAgents: 0, minHosts: 2, maxHosts: 2, maxSurgeHosts: 0 }
+    expect(plan(during({}, { hosts: oldHosts, region })).decisions).toMatchObject([
+      { kind: 'rollout', to: 'PREPARING', counts: { missing_hosts: 2, without_room: 2 } },
+    ])
+  })
+
   it('is READY once the buffer is there, not while it is on its way', () => {
     expect(stepOf(during({ counts: { missing_hosts: 2 } }))).toMatchObject({ to: 'READY' })
     const coming = newHosts.map((host) => ({ ...host, status: 'PRE_CONNECTION' as const }))
@@ -312,6 +319,43 @@ describe('DRAINING', () => {
     expect(plan(during(byLevel, { hosts: newHosts, channelVersion: '2.0.0' })).plan).toMatchObject({
       opened: [{ id: 'image-3:back', copies: 'image-2', switch_wanted: false }],
     })
+  })
+
+  it('forgets a person’s wish to go back once another roll-out has made another image ACTIVE', () => {
+    const active = anImage({ id: 'image-4', version: '4.0.0' })
+    const snapshot = during({ state: 'DRAINING', rollbackWanted: 'asked for by ann' })
+    const images = [...snapshot.images.map((one) => ({ ...one, status: 'RETIRED' as const })), active]
+    const { decisions } = plan({ ...snapshot, images, activeImage: active })
+    expect(decisions.map(({ kind }) => kind)).not.toContain('open-rollout')
+  })
+
+  it('does not go back to a version that is ACTIVE again by another image', () => {
+    const active = anImage({ id: 'image-4', version: '2.0.0' })
+    const snapshot = during({ state: 'DRAINING', channelVersion: '3.0.0' }, { channelVersion: '2.0.0' })
+    const images = [...snapshot.images.map((one) => ({ ...one, status: 'RETIRED' as const })), active]
+    const { decisions } = plan({ ...snapshot, images, activeImage: active })
+    expect(decisions.map(({ kind }) => kind)).not.toContain('open-rollout')
+  })
+
+  it('notes what its channel has, so that a change to the old version is one', () => {
+    const byHand = { state: 'DRAINING', channelVersion: '2.0.0' } as const
+    expect(stepOf(during(byHand, { channelVersion: '3.0.0' }))).toMatchObject({
+      to: 'DRAINING',
+      channelVersion: '3.0.0',
+    })
+    // Its way back must wait for who leads: the change stays unnoted.
+    const next = aRollout({
+      id: 'image-4',
+      fromImage: 'image-3',
+      version: '4.0.0',
+      counts: { missing_hosts: 2 },
+    })
+    const draining = aRollout({ state: 'DRAINING', channelVersion: '3.0.0' })
+    const waiting = during({}, { rollouts: [draining, next], channelVersion: '2.0.0' })
+    const steps = plan(waiting).decisions.filter(
+      (one) => one.kind === 'rollout' && one.rolloutId === 'image-3',
+    )
+    expect(steps).toEqual([])
   })
 
   it('is DONE when the old hosts are gone, or their deadline has passed', () => {
