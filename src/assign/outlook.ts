@@ -89,7 +89,11 @@ function canaryOf(
 function activeIdOf({ activeImage, images, rollouts }: RegionSnapshot): string | undefined {
   if (activeImage !== undefined) return activeImage.id
   const leading = rollouts.find(isLeading)
-  if (leading === undefined || leading.state === 'PREPARING') return undefined
+  if (leading === undefined) {
+    return rollouts.find(({ state, switchedAt }) => state === 'ROLLING_BACK' && switchedAt !== null)
+      ?.fromImage
+  }
+  if (leading.state === 'PREPARING') return undefined
   const candidate = images.find(({ id }) => id === leading.toImage)
   return candidate?.status === 'RETIRED' ? leading.fromImage : leading.toImage
 }

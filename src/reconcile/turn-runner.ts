@@ -127,7 +127,8 @@ async function runTurn(
   // The actions' calls go out before anything else is asked of this process.
   await clock.nextRound()
   // A step's consequences are the next turn's; the stream's hint of its rows finds them applied, and wakes nobody.
-  if (await readBack(options, plan, committed)) options.wake(regionId, { kind: 'change', table: 'rollouts' })
+  if (await readBack(options, { plan, snapshot, region: committed }))
+    options.wake(regionId, { kind: 'change', table: 'rollouts' })
   await switchGroups(options, switches, fence)
   // A refusal that only repeats is no news.
   logger[stored ? 'info' : 'debug'](
@@ -181,11 +182,14 @@ async function switchGroups(
   }
 }
 
-/** A roll-out's images change with its state. */
-function imagesOf(steps: readonly { readonly id: string }[]): RowIds {
-  if (steps.length === 0) return {}
-  const ids = steps.map(({ id }) => id)
-  return { rollouts: ids, images: ids }
+/** A roll-out's images change with its state, those on both of its sides; and so does one that gives way to another. */
+function rolloutRowsOf({ rollouts = [], opened = [] }: TurnPlan, seen: RegionSnapshot): RowIds {
+  const ids = [...rollouts, ...opened].map(({ id }) => id)
+  if (ids.length === 0) return {}
+  const idsAnd = (rows: readonly { readonly id: string }[]) => [
+    ...new Set([...ids, ...rows.map(({ id }) => id)]),
+  ]
+  return { rollouts: idsAnd(seen.rollouts), images: idsAnd(seen.images) }
 }
 
 /** What is decided of a host already, the sweep need not say again. */
@@ -208,13 +212,12 @@ function actionsOf(plan: TurnPlan, regionId: string, turn: number): readonly Act
 /** The rows that the turn wrote, with the revisions that the database gave them. Gives whether a roll-out is another than before. */
 async function readBack(
   { store, mirror }: TurnRunnerOptions,
-  plan: TurnPlan,
-  region: Region,
+  { plan, snapshot, region }: { plan: TurnPlan; snapshot: RegionSnapshot; region: Region },
 ): Promise<boolean> {
   const asked: RowIds = {
     hosts: [...plan.hosts, ...plan.host_updates].map((row) => row.id),
     agents: plan.agent_updates.map((row) => row.id),
-    ...imagesOf([...(plan.rollouts ?? []), ...(plan.opened ?? [])]),
+    ...rolloutRowsOf(plan, snapshot),
   }
   const { rollouts, ...rows } = await store.readRows(asked)
   mirror.apply({ ...rows, regions: [region] }, { ...asked, rollouts: [] })

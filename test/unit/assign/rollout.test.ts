@@ -199,6 +199,21 @@ describe('a switch', () => {
     expect(agentOf(await fleet.assigner().assign(aRequest(), patient))).toBe('new')
   })
 
+  test('and the way back from it, half heard of, leave an image for who names none', async () => {
+    fleet.free('old', 'h1')
+    fleet.tries('v2')
+    fleet.switches()
+    const [rollout] = fleet.rollouts.get('fake/a')!
+    const retired = ['v1', 'v2'].map((version) =>
+      anImage({ id: imageIdOf('fake/a', version), regionId: 'fake/a', version, status: 'RETIRED' }),
+    )
+    fleet.images.set('fake/a', retired)
+    fleet.regions.get('fake/a')!.version = undefined
+    fleet.rollouts.set('fake/a', [{ ...rollout!, state: 'ROLLING_BACK', switchedAt: 1 }])
+    fleet.changed('fake/a')
+    expect(agentOf(await fleet.assigner().assign(aRequest(), patient))).toBe('old')
+  })
+
   test('hands who waits without a version to the new image, and keeps who waits for the old one', async () => {
     fleet.tries('v2')
     const assigner = fleet.assigner()

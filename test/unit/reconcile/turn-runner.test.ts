@@ -8,6 +8,7 @@ import type { Region } from '../../../src/model/region.ts'
 import type { Rollout, RolloutHealth } from '../../../src/model/rollout.ts'
 import type { TurnRunnerOptions } from '../../../src/reconcile/turn-runner.ts'
 import { createTurnRunner } from '../../../src/reconcile/turn-runner.ts'
+import type { RowIds } from '../../../src/store/fleet-store.ts'
 import { Mirror } from '../../../src/store/mirror.ts'
 import type { TurnPlan } from '../../../src/store/turn-plan.ts'
 import { anImage, aRegion, aRollout } from '../../support/factories.ts'
@@ -25,7 +26,14 @@ function aRunner(
     images: [anImage()],
     rollouts: about.rollout === undefined ? [] : [about.rollout],
   })
-  const seen = { enqueued: 0, resumed: 0, wakes: 0, reads: 0, timer: undefined as number | undefined }
+  const seen = {
+    enqueued: 0,
+    resumed: 0,
+    wakes: 0,
+    reads: 0,
+    timer: undefined as number | undefined,
+    asked: {} as RowIds,
+  }
   const options: TurnRunnerOptions = {
     store: {
       commitTurn: (_regionId, turn, _fence, plan) => commit(turn, plan),
@@ -43,15 +51,18 @@ function aRunner(
           versions: [],
         }
       },
-      readRows: async () => ({
-        regions: [],
-        images: [],
-        hosts: [],
-        agents: [],
-        blocked_offerings: [],
-        rollouts: about.after === undefined ? [] : [about.after],
-        versions: [],
-      }),
+      readRows: async (asked) => {
+        seen.asked = asked
+        return {
+          regions: [],
+          images: [],
+          hosts: [],
+          agents: [],
+          blocked_offerings: [],
+          rollouts: about.after === undefined ? [] : [about.after],
+          versions: [],
+        }
+      },
     },
     mirror,
     clock,
@@ -111,6 +122,8 @@ describe('a turn', () => {
     const { run, seen } = aRunner(stored, { rollout, health, after: stepped })
     await run('test/one', causes)
     expect(seen.wakes).toBe(1)
+    // The image that it leads from changes with it.
+    expect(seen.asked.images).toEqual(['image-3', 'image-2'])
     // What was heard of already has woken it.
     const heard = aRunner(
       async (turn) => {
