@@ -1,5 +1,6 @@
 import { loadConfig, readEnvironment } from '../../config/load.ts'
-import { MusterError } from '../model/errors.ts'
+import type { ErrorCode } from '../model/errors.ts'
+import { errorCodes, MusterError } from '../model/errors.ts'
 
 interface Problem {
   readonly detail?: string
@@ -57,9 +58,14 @@ async function request(
   if (response.ok) return response
   const problem = ((await response.json().catch(() => undefined)) ?? {}) as Problem
   const { detail, title, code, errors = [] } = problem
-  throw new MusterError(
-    'unavailable',
-    `${method} ${path}: ${detail ?? title ?? `HTTP ${response.status}`} (${code ?? response.status})`,
-    { details: errors, retryable: response.status === 503 },
-  )
+  const message = `${method} ${path}: ${detail ?? title ?? `HTTP ${response.status}`}`
+  throw new MusterError(isErrorCode(code) ? code : 'unavailable', message, {
+    details: errors,
+    retryable: response.status === 503,
+  })
+}
+
+/** Of another daemon's version there may be others. */
+function isErrorCode(code: string | undefined): code is ErrorCode {
+  return code !== undefined && Object.hasOwn(errorCodes, code)
 }
