@@ -128,7 +128,8 @@ function createProgram(): Command {
     .requiredOption('--user <user>', 'the user')
     .requiredOption('--region <region...>', 'regions, nearest first')
     .option('--wait <ms>', 'how long to wait for capacity, in milliseconds', parseMs, 0)
-    .action(async (options: { user: string; region: string[]; wait: number }) =>
+    .option('--version <version>', 'what the user’s client has; whatever is served unless told')
+    .action(async (options: { user: string; region: string[]; wait: number; version?: string }) =>
       (await import('./cli/assign.ts')).assign(options),
     )
   program

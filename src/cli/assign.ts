@@ -6,9 +6,11 @@ export async function assign(options: {
   user: string
   region: readonly string[]
   wait: number
+  version?: string
 }): Promise<void> {
   const bearer = await signToken({ user: options.user, ttl: 60 })
-  const body = { regions: options.region, wait_ms: options.wait }
+  const { region, wait, version } = options
+  const body = { regions: region, wait_ms: wait, ...(version === undefined ? {} : { version }) }
   const answer = await callApi('/v1/assign', { method: 'POST', body, bearer })
   process.stdout.write(`${JSON.stringify(answer, undefined, 2)}\n`)
 }

@@ -39,6 +39,8 @@ describe('roll-outs', () => {
       'prepare_s=3000',
     ]
     const started = await muster(...start)
+    const asked = await muster('assign', '--user', 'ann', '--region', 'local/demo', '--version', '9')
+    expect([asked.code, asked.stderr]).toEqual([1, expect.stringContaining('[version-mismatch]')])
     expect(started).toMatchObject({ code: 0, stderr: '' })
     const id =
       /^local\/demo: roll-out (\S+) to demo \(2\.0\.0\) is PREPARING$/m.exec(started.stdout)?.[1] ?? ''
@@ -78,7 +80,7 @@ describe('roll-outs', () => {
       1,
       expect.stringContaining('cannot be read [config-invalid]'),
     ])
-    expect(unknown.stderr).toContain('there is no region "local/none"; there are local/demo')
+    expect(unknown.stderr).toContain('there is no region "local/none"; there are local/demo [not-found]\n')
     expect(option.stderr).toContain('there is no option bake; there are prepare_s')
     expect(usage.code).toBe(2)
   })
