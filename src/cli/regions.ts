@@ -1,3 +1,4 @@
+import type { RolloutState } from '../model/rollout.ts'
 import { callApi } from './api-client.ts'
 import { table } from './table.ts'
 
@@ -12,6 +13,11 @@ interface RegionLine {
   readonly target: number
   readonly agents_per_host: number | null
   readonly agents_per_host_from: 'region' | 'provider' | null
+  readonly rollout: {
+    readonly version: string
+    readonly state: RolloutState
+    readonly paused: boolean
+  } | null
   readonly launch_obstacle: string | null
   readonly blocked_offerings: readonly {
     readonly instance_type: string
@@ -32,11 +38,12 @@ export async function regions(options: { json?: boolean }): Promise<void> {
 /** Figures as a table; below it, for each region that has some, its obstacle and its blocked offerings. */
 export function regionText(lines: readonly RegionLine[]): string {
   const figures = table(
-    ['REGION', 'PROVIDER', 'FREE', 'COMING', 'TARGET', 'LIVE', 'WAITING', 'AGENTS/HOST'],
+    ['REGION', 'PROVIDER', 'FREE', 'COMING', 'TARGET', 'LIVE', 'WAITING', 'AGENTS/HOST', 'ROLL-OUT'],
     lines.map((region) => [
       ...[region.id, region.provider],
       ...[region.free, region.coming, region.target, region.live, region.waiting].map(String),
       capacity(region),
+      leading(region),
     ]),
   )
   const troubles = lines.flatMap((region) => [
@@ -47,6 +54,10 @@ export function regionText(lines: readonly RegionLine[]): string {
     ),
   ])
   return troubles.length === 0 ? figures : `${figures}\n${troubles.join('\n')}\n`
+}
+
+function leading({ rollout }: RegionLine): string {
+  return rollout === null ? '-' : `${rollout.version} ${rollout.state}${rollout.paused ? ' (paused)' : ''}`
 }
 
 function capacity({ agents_per_host: agents, agents_per_host_from: from }: RegionLine): string {

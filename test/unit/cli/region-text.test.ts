@@ -10,16 +10,19 @@ const region = {
   ...{ free: 1, coming: 2, waiting: 0, live: 3, target: 4 },
   agents_per_host: 3,
   agents_per_host_from: 'provider' as const,
+  rollout: null,
   launch_obstacle: null,
   blocked_offerings: [],
 }
 
 it('regions are a table, and below it what is in their way', () => {
   expect(regionText([region]).split('\n')).toEqual([
-    'REGION         PROVIDER  FREE  COMING  TARGET  LIVE  WAITING  AGENTS/HOST',
-    'aws/us-east-1  aws       1     2       4       3     0        3 (as the provider says)',
+    'REGION         PROVIDER  FREE  COMING  TARGET  LIVE  WAITING  AGENTS/HOST               ROLL-OUT',
+    'aws/us-east-1  aws       1     2       4       3     0        3 (as the provider says)  -',
     '',
   ])
+  const rollout = { version: '2.0.0', state: 'CANARY', paused: true } as const
+  expect(regionText([{ ...region, rollout }])).toMatch(/ {2}2\.0\.0 CANARY \(paused\)\n$/)
   const block = {
     ...{ instance_type: 'm6a.large', zone: 'us-east-1a', lifecycle: 'spot' },
     ...{ code: 'quota-exceeded', reason: 'MaxSpotInstanceCountExceeded', until: '2026-11-20T12:00:00.000Z' },
@@ -32,7 +35,7 @@ it('regions are a table, and below it what is in their way', () => {
     blocked_offerings: [block],
   }
   const text = regionText([held])
-  expect(text).toContain('unknown\n\naws/us-east-1: no image is ACTIVE\n')
+  expect(text).toMatch(/unknown +-\n\naws\/us-east-1: no image is ACTIVE\n/)
   expect(text).toContain(
     'aws/us-east-1: m6a.large us-east-1a spot is not asked for until 2026-11-20T12:00:00.000Z: quota-exceeded: MaxSpot',
   )
