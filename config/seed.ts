@@ -20,6 +20,8 @@ const region = z.strictObject({
   options: json.optional(),
   deadlines: json.optional(),
   blast_radius: json.optional(),
+  /** As `regions.rollout` (docs/rollouts.md). */
+  rollout: json.optional(),
   target_free_agents: z.int().min(0).optional(),
   min_hosts: z.int().min(0).optional(),
   max_hosts: z.int().min(0).optional(),
