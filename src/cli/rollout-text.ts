@@ -59,8 +59,8 @@ export function rolloutTable(rollouts: readonly RolloutLine[], now: number): str
       stateText(rollout),
       isOver(rollout) ? '-' : duration(now - Date.parse(rollout.since)),
       rollout.deadline === null ? '-' : duration(Date.parse(rollout.deadline) - now),
-      hostsText(rollout),
-      String(rollout.to.free),
+      // Of one that is over they belong to whatever has come since.
+      ...(isOver(rollout) ? ['-', '-'] : [hostsText(rollout) + lackText(rollout), String(rollout.to.free)]),
       canaryText(rollout) ?? '-',
       rollout.waits_for ?? rollout.reason ?? '',
     ]),
@@ -71,7 +71,7 @@ export function rolloutTable(rollouts: readonly RolloutLine[], now: number): str
 export function rolloutStory(rollout: RolloutLine, now: number): string {
   const { from, to, deadline, group } = rollout
   const image = ({ image_id: id, version, hosts, coming, free, live }: ImageLine): string =>
-    `${id ?? '?'} (${version ?? '?'}): ${hosts} hosts, ${coming} of them on their way; ${free} free agents, ${live} live`
+    `${id ?? '?'} (${version ?? '?'}): ${several(hosts, 'host')}, ${coming} of them on their way; ${several(free, 'free agent')}, ${live} live`
   const rows: (readonly [string, string | undefined])[] = [
     ['roll-out', rollout.id],
     ['region', rollout.region],
@@ -91,8 +91,8 @@ export function rolloutStory(rollout: RolloutLine, now: number): string {
 export function rolloutEvent(rollout: RolloutLine): string {
   const { region, version, to, canary } = rollout
   const figures = [
-    `${hostsText(rollout)} new hosts`,
-    `${to.free} free agents`,
+    `${hostsText(rollout)} new hosts${lackText(rollout)}`,
+    several(to.free, 'free agent'),
     ...(canary === null ? [] : [`canary ${canaryText(rollout) ?? ''}`]),
   ]
   const why = rollout.waits_for === null ? rollout.reason : `waits for ${rollout.waits_for}`
@@ -111,14 +111,25 @@ function stateText({ state, paused }: RolloutLine): string {
   return paused && !isOver({ state }) ? `${state} (paused)` : state
 }
 
-function hostsText({ to, missing_hosts: missing, state }: RolloutLine): string {
-  const lack = state === 'PREPARING' && missing !== null && missing > 0 ? `, ${missing} missing` : ''
-  return `${to.hosts - to.coming}/${to.hosts}${lack}`
+/** Those that have connected, of all. */
+function hostsText({ to }: RolloutLine): string {
+  return `${to.hosts - to.coming}/${to.hosts}`
+}
+
+function lackText({ missing_hosts: missing, state }: RolloutLine): string {
+  return state === 'PREPARING' && missing !== null && missing > 0 ? `, ${missing} missing` : ''
+}
+
+function several(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 /** Undefined: it has none. */
-function canaryText({ canary, canary_share: share }: RolloutLine): string | undefined {
-  if (canary === null) return share === 0 ? undefined : `${percent(share)}, not begun`
+function canaryText({ canary, canary_share: share, state }: RolloutLine): string | undefined {
+  if (canary === null) {
+    if (share === 0) return undefined
+    return state === 'PREPARING' || state === 'READY' ? `${percent(share)}, not begun` : percent(share)
+  }
   const { candidate, control, never_connected: never } = canary
   const arm = ({ failed, sessions }: ArmLine): string => `${failed}/${sessions}`
   const hosts = never === 0 ? '' : `, ${never} hosts never connected`

@@ -55,7 +55,11 @@ export async function startRollout(options: StartOptions): Promise<number> {
 export async function steerRollout(id: string, wish: RolloutWish): Promise<void> {
   const path = `/v1/rollouts/${encodeURIComponent(id)}/${wish}`
   const rollout = await callApi<RolloutLine>(path, { method: 'POST' })
-  process.stdout.write(`roll-out ${id} ${said[wish]}\n${rolloutStory(rollout, Date.now())}`)
+  const does =
+    wish === 'pause' && rollout.state === 'ROLLING_BACK'
+      ? 'goes back, and a pause does not hold that'
+      : said[wish]
+  process.stdout.write(`roll-out ${id} ${does}\n${rolloutStory(rollout, Date.now())}`)
 }
 
 function startedText(regions: Started['regions']): string {

@@ -31,9 +31,11 @@ it('roll-outs are a line each: how far, how long, and what for', () => {
     'r1        aws/us-east-1  1.0.0 → 2.0.0  PREPARING  1 min 30 s  2 h 0 min  1/3, 1 missing  1     -       1 more host of the new image',
     '',
   ])
+  const later = { ...preparing, state: 'SWITCHED', canary_share: 0.1 } as const
+  expect(rolloutTable([later], now)).toMatch(/ 1\/3 +1 +10 % +1 more/)
   expect(rolloutTable([], now)).toBe('there are no roll-outs\n')
   const over = { ...preparing, state: 'DONE', deadline: null, waits_for: null, canary } as const
-  expect(rolloutTable([over], now)).toMatch(/DONE +- +- +1\/3 +1 +1\/12 failed, old 0\/90 +it began\n$/)
+  expect(rolloutTable([over], now)).toMatch(/DONE +- +- +- +- +1\/12 failed, old 0\/90 +it began\n$/)
 })
 
 it('one is told on lines of its own, without those of which there is nothing to say', () => {
@@ -46,7 +48,7 @@ it('one is told on lines of its own, without those of which there is nothing to 
       '  because   it began',
       '  waits for 1 more host of the new image',
       '  from      ami-1 (1.0.0): 2 hosts, 0 of them on their way; 4 free agents, 3 live',
-      '  to        ami-2 (2.0.0): 3 hosts, 2 of them on their way; 1 free agents, 0 live',
+      '  to        ami-2 (2.0.0): 3 hosts, 2 of them on their way; 1 free agent, 0 live',
       '  canary    10 %, not begun',
       '  group     aws/us-east-1 READY',
       '',
@@ -56,7 +58,7 @@ it('one is told on lines of its own, without those of which there is nothing to 
 
 it('a change is a line in which nothing moves by itself', () => {
   expect(rolloutEvent({ ...preparing, paused: true, canary: { ...canary, never_connected: 2 } })).toBe(
-    'aws/us-east-1 2.0.0 PREPARING (paused): 1/3, 1 missing new hosts, 1 free agents, ' +
+    'aws/us-east-1 2.0.0 PREPARING (paused): 1/3 new hosts, 1 missing, 1 free agent, ' +
       'canary 1/12 failed, old 0/90, 2 hosts never connected; waits for 1 more host of the new image',
   )
   const over = {
@@ -66,7 +68,7 @@ it('a change is a line in which nothing moves by itself', () => {
     waits_for: null,
     reason: 'too bad',
   } as const
-  expect(rolloutEvent(over)).toBe('aws/us-east-1 2.0.0 ROLLED_BACK: 1/3 new hosts, 1 free agents; too bad')
+  expect(rolloutEvent(over)).toBe('aws/us-east-1 2.0.0 ROLLED_BACK: 1/3 new hosts, 1 free agent; too bad')
 })
 
 it('what is drawn in place takes as many rows as it has lines', () => {
