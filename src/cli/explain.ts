@@ -33,5 +33,6 @@ export function sentence(decision: DecisionLine): string {
   const about = decision.target === null ? '' : ` ${decision.target}`
   const causes = [...new Set(decision.causes.map((cause) => cause.kind))].join(', ')
   const repeats = decision.repeats > 1 ? ` (${decision.repeats} times, last at ${decision.updated_at})` : ''
-  return `${decision.created_at}  turn ${decision.turn}, woken by ${causes || 'nothing'}: ${decision.kind}${about}: ${decision.reason}${repeats}`
+  const woken = causes === '' ? '' : `, woken by ${causes}`
+  return `${decision.created_at}  turn ${decision.turn}${woken}: ${decision.kind}${about}: ${decision.reason}${repeats}`
 }

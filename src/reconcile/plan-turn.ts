@@ -120,8 +120,24 @@ function askForEachImage(
     const narrowed = narrowTo(seen, image, launched)
     const planned = guard(narrowed, askAlgorithm(input, narrowed), settled, image.keeper)
     for (const decision of planned) if (decision.kind === 'launch') launched += decision.count
-    return planned
+    return narrowed === seen ? planned : planned.map((decision) => ofImage(decision, narrowed, seen))
   })
+}
+
+/** The algorithm saw one image's share of everything: its words are true of that only. */
+function ofImage(
+  decision: AlgorithmDecision,
+  { region, activeImage, waitingUsers }: RegionSnapshot,
+  seen: RegionSnapshot,
+): AlgorithmDecision {
+  const isOfImage = decision.kind === 'launch' || (decision.kind === 'refuse' && decision.target === null)
+  if (!isOfImage || activeImage === undefined) return decision
+  const room = `, whose part of max_hosts ${seen.region.maxHosts} is ${region.maxHosts}`
+  const said = [
+    `of version ${activeImage.version}${region.maxHosts === seen.region.maxHosts ? '' : room}`,
+    ...(waitingUsers > seen.waitingUsers ? ['users with a session on another image count as waiting'] : []),
+  ]
+  return { ...decision, reason: `${decision.reason} (${said.join('; ')})` }
 }
 
 function drainsOf({ decisions }: RolloutPlan): readonly DrainDecision[] {

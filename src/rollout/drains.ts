@@ -47,7 +47,7 @@ export function drainLeavers(
     if (host.protected) {
       return { kind: 'report', hostId: host.id, reason: 'its image is not kept any more; it is protected' }
     }
-    if (notify !== undefined) return drain(host, 'its image has been rolled out of the region', notify)
+    if (notify !== undefined) return drain(host, 'its image leaves the region with its roll-out', notify)
     if (isFull) return drain(host, 'its image is not the ACTIVE one, which has its agents free', false)
     if (host.liveAgents > 0 || madeRoom >= roomToMake) return []
     madeRoom += 1

@@ -141,7 +141,7 @@ function empty(rollout: Rollout, { snapshot, isDue }: StepView): RolloutStep | u
       ? ([rollout.fromImage, 'DONE'] as const)
       : ([rollout.toImage, 'ROLLED_BACK'] as const)
   const left = snapshot.hosts.filter((host) => host.imageId === leaves).length
-  if (left === 0) return step(rollout, ends, 'none of the hosts that had to leave is left')
+  if (left === 0) return step(rollout, ends, `none of the hosts that had to leave is left${whyBack(rollout)}`)
   const { drain } = snapshot.region.deadlines
   // The host's own deadline runs from its fence, and is kept by upkeep; a pause does not hold what was fenced.
   if (!isDue(rollout.stateSince + drain * 1000)) {
@@ -149,7 +149,17 @@ function empty(rollout: Rollout, { snapshot, isDue }: StepView): RolloutStep | u
     const mayForget = rollout.state === 'DRAINING' && levelFellBack(rollout, snapshot) === undefined
     return mayForget ? noteLevel(rollout, snapshot) : undefined
   }
-  return step(rollout, ends, `${counted(left, 'host')} still drain after ${drain} s; upkeep ends them`)
+  return step(
+    rollout,
+    ends,
+    `${counted(left, 'host')} still drain after ${drain} s; upkeep ends them${whyBack(rollout)}`,
+  )
+}
+
+/** What stays to be read of a roll-out that failed. */
+function whyBack({ state, reason }: Rollout): string {
+  if (state !== 'ROLLING_BACK' || reason === null) return ''
+  return `; it went back: ${reason.replace(/^[A-Z_]+ → ROLLING_BACK: /, '')}`
 }
 
 function clear(rollout: Rollout, view: StepView, verdict?: Verdict): RolloutStep | undefined {
@@ -169,6 +179,7 @@ function clear(rollout: Rollout, view: StepView, verdict?: Verdict): RolloutStep
     isCleared: true,
     clearedVersion,
     wantedFree,
+    ...(verdict === undefined ? {} : seenBy(snapshot)),
     ...levelOf(rollout, snapshot),
   })
 }

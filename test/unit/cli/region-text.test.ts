@@ -58,4 +58,6 @@ it('a refused call of a launch is told as the providerâ€™s word, not as a turnâ€
   expect(
     sentence({ ...decision, id: 'aws/us-east-1:7.1', target: null, causes: [{ kind: 'tick' }] }),
   ).toContain('turn 7, woken by tick: refuse: ')
+  // The switch of a group is nobody's turn.
+  expect(sentence({ ...decision, id: 'r1:SWITCHED', causes: [] })).toContain('turn 7: refuse ')
 })

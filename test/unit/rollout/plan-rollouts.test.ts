@@ -54,6 +54,28 @@ function stepOf(snapshot: RegionSnapshot) {
 const drained = (snapshot: RegionSnapshot): readonly string[] =>
   plan(snapshot).decisions.flatMap((one) => (one.kind === 'drain' ? [one.hostId] : []))
 
+it('a launch says of which image, and of what its figures are', () => {
+  const hosts = oldHosts.map((host) => ({ ...host, waitingAgents: 1, liveAgents: 1 }))
+  const reasons = plan(during({ state: 'PREPARING' }, { hosts })).decisions.flatMap((decision) =>
+    decision.kind === 'launch' ? [decision.reason] : [],
+  )
+  expect(reasons).toEqual([
+    expect.stringMatching(/^4 agents .* \(of version 2\.0\.0\)$/),
+    expect.stringMatching(
+      /^6 agents .* \(of version 3\.0\.0, whose part of max_hosts 10 is 9; users with a session on another image count as waiting\)$/,
+    ),
+  ])
+})
+
+it('a roll-out that went back says why to its end', () => {
+  const reason = 'READY → ROLLING_BACK: asked for by ann'
+  expect(stepOf(during({ state: 'ROLLING_BACK', reason }, { hosts: oldHosts }))).toMatchObject({
+    to: 'ROLLED_BACK',
+    reason:
+      'ROLLING_BACK → ROLLED_BACK: none of the hosts that had to leave is left; it went back: asked for by ann',
+  })
+})
+
 describe('a CANDIDATE', () => {
   const region = { maxHosts: 10 }
 
@@ -250,6 +272,7 @@ describe('CANARY', () => {
     const channelVersion = '3.0.0'
     const good = during({ ...canary, channelVersion }, { rolloutHealth: health(60, 0), channelVersion })
     expect(plan(good)).toMatchObject({ switches: ['image-3'] })
+    expect(stepOf(good)).toMatchObject({ isCleared: true, counts: { canary: health(60, 0) } })
     const early = { ...canary, channelVersion, stateSince: now - 60_000 }
     expect(plan(during(early, { rolloutHealth: health(60, 0), channelVersion })).switches).toEqual([])
     expect(
