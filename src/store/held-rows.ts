@@ -39,10 +39,11 @@ export class HeldRows<T extends Row> {
     return this.#rows.delete(row.id)
   }
 
-  /** The row is deleted in the database. Gives what was held. */
-  remove(id: string): T | undefined {
+  /** The row is deleted in the database; `mayReturn`: its id may be used anew, with a higher revision. Gives what was held. */
+  remove(id: string, mayReturn = false): T | undefined {
     const held = this.#rows.get(id)
-    this.#tombstones.set(id, Number.MAX_SAFE_INTEGER)
+    const last = Math.max(held?.revision ?? 0, this.#tombstones.get(id) ?? 0)
+    this.#tombstones.set(id, mayReturn ? last : Number.MAX_SAFE_INTEGER)
     this.#rows.delete(id)
     return held
   }

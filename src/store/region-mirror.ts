@@ -96,7 +96,7 @@ export class RegionMirror {
   }
 
   removeVersion(id: string): boolean {
-    return this.#versions.remove(id) !== undefined && id === this.#region.channel
+    return this.#versions.remove(id, true) !== undefined && id === this.#region.channel
   }
 
   removeBlock(id: string): boolean {

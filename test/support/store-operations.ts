@@ -25,7 +25,7 @@ import {
 } from './store-plans.ts'
 import { rolloutOperations } from './store-rollouts.ts'
 import type { RegionChanges, Side } from './store-sides.ts'
-import { imageId, knownMoments, regionId } from './store-sides.ts'
+import { imageId, knownMoments, regionId, unnumbered } from './store-sides.ts'
 
 const callIds = (db: MemoryDatabase) => ids(db.actions.where((action) => action.kind === 'launch'))
 const launchIds = (db: MemoryDatabase) => callIds(db).filter((id) => !id.includes('~'))
@@ -355,8 +355,10 @@ const looks = [
       const { hosts: found, agents, ...rest } = await store.readRows(asked)
       const whole = await store.readRegion(region)
       return [
-        { ...rest, hosts: sorted(found), agents: sorted(agents) },
-        whole === undefined ? 'none' : [whole.region, whole.hosts, whole.agents, whole.versions],
+        { ...rest, versions: rest.versions.map(unnumbered), hosts: sorted(found), agents: sorted(agents) },
+        whole === undefined
+          ? 'none'
+          : [whole.region, whole.hosts, whole.agents, whole.versions.map(unnumbered)],
         whole === undefined ? 'none' : [...named(whole.images), ...named(whole.rollouts)].sort(),
         await store.readRegionIds(),
         await store.readRegions(),

@@ -7,7 +7,7 @@ import { actionRow, agentRow, assignmentRow, columns, decisionRow, hostRow } fro
 import { createHasuraTrustStore } from '../../src/hasura/trust-store.ts'
 import type { Host } from '../../src/model/host.ts'
 import type { ImageStatus, Region } from '../../src/model/region.ts'
-import type { Rollout } from '../../src/model/rollout.ts'
+import type { ChannelVersion, Rollout } from '../../src/model/rollout.ts'
 import type { FleetStore } from '../../src/store/fleet-store.ts'
 import { updateHost } from '../../src/store/memory/host-rows.ts'
 import { redeemToken } from '../../src/store/memory/launch-tokens.ts'
@@ -89,6 +89,11 @@ const seeds = [
   [otherRegion, otherImage],
 ] as const
 
+/** Revisions of versions rise as each side likes. */
+export function unnumbered({ id, version }: ChannelVersion): ChannelVersion {
+  return { id, version, revision: 0 }
+}
+
 export async function memorySide(now: () => number): Promise<Side & { readonly db: MemoryDatabase }> {
   const db = new MemoryDatabase({ now }, 'fleet')
   await db.transact(() => {
@@ -132,7 +137,7 @@ export async function memorySide(now: () => number): Promise<Side & { readonly d
       const all = () => true
       return texts(named, {
         rollouts: db.rollouts.where(all).map((row) => ({ ...row, haltedAt: row.pausedAt })),
-        versions: db.versions.where(all),
+        versions: db.versions.where(all).map(unnumbered),
         regions: db.regions.where(all),
         images: db.images.where(all),
         hosts: db.hosts.where(all),
@@ -211,7 +216,7 @@ export async function realSide(
       heard = Number(of('changes').at(-1)?.['sequence'] ?? heard)
       return texts(named, {
         rollouts: of('rollouts').map((row) => ({ ...rolloutRow.parse(row), haltedAt: row['paused_at'] })),
-        versions: of('versions').map((row) => versionRow.parse(row)),
+        versions: of('versions').map((row) => unnumbered(versionRow.parse(row))),
         regions: of('regions').map((row) => regionRow.parse(row)),
         images: of('images').map((row) => imageRow.parse(row)),
         hosts: of('hosts').map((row) => hostRow.parse(row)),

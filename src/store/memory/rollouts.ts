@@ -131,7 +131,11 @@ function follow(db: MemoryDatabase, was: RolloutRow, row: RolloutRow): void {
 export function setVersion(db: MemoryDatabase, channel: string, version: string | undefined): void {
   const was = db.versions.get(channel)
   if (version === undefined) db.versions.delete(channel)
-  else db.versions.put({ id: channel, version, revision: (was?.revision ?? 0) + 1 })
+  else {
+    // Higher than that of a row that was deleted.
+    const revision = Math.max(db.latestChange, was?.revision ?? 0) + 1
+    db.versions.put({ id: channel, version, revision })
+  }
   if (was === undefined && version === undefined) return
   for (const region of db.regions.where((row) => row.channel === channel)) {
     db.noteChange('versions', channel, region.id)

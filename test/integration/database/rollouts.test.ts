@@ -256,4 +256,23 @@ proveDefences('roll-outs hold against plain SQL', [
       piece('note_version_change', 'where r.channel = coalesce(new.channel, old.channel)'),
     ],
   },
+  {
+    holds: 'a version that is deleted and set anew is newer than what it was, for whoever holds that',
+    check: async (fleet) => {
+      const revision = async () =>
+        (await fleet.sql('select revision from fleet.versions'))[0]!['revision'] as number
+      await fleet.sql(`insert into fleet.versions (channel, version) values ('default', 'v1')`)
+      await fleet.sql(`update fleet.versions set version = 'v2'`)
+      const before = await revision()
+      await fleet.sql('delete from fleet.versions')
+      await fleet.sql(`insert into fleet.versions (channel, version) values ('default', 'v3')`)
+      expect(await revision()).toBeGreaterThan(before)
+    },
+    without: [
+      async (database) => {
+        await database.sql('alter table fleet.versions alter column revision set default 1')
+        return 'the default of versions.revision'
+      },
+    ],
+  },
 ])

@@ -84,3 +84,16 @@ describe('two rebuilds of a region at once', () => {
     expect(hostsOf(mirror)).toEqual(['h1'])
   })
 })
+
+it('hears of a channel whose version is deleted and set anew', () => {
+  const mirror = aMirror()
+  const version = (text: string, revision: number) => ({ id: 'default', version: text, revision })
+  mirror.apply({ versions: [version('v1', 5)] })
+  mirror.apply({}, { versions: ['default'] })
+  expect(mirror.snapshot('test/one')?.channelVersion).toBeUndefined()
+  // An answer from before its end.
+  mirror.apply({ versions: [version('v1', 5)] })
+  expect(mirror.snapshot('test/one')?.channelVersion).toBeUndefined()
+  expect(mirror.apply({ versions: [version('v2', 6)] })).toEqual(new Set(['test/one']))
+  expect(mirror.snapshot('test/one')?.channelVersion).toBe('v2')
+})

@@ -347,6 +347,7 @@ drop function if exists fleet.follow_rollout();
 drop function if exists fleet.guard_rollout();
 drop function if exists fleet.rollout_transition_is_legal(text, text);
 drop table if exists fleet.versions;
+drop sequence if exists fleet.version_revisions;
 drop function if exists fleet.note_version_change();
 drop function if exists fleet.guard_version();
 drop index if exists fleet.hosts_image;

@@ -40,13 +40,16 @@ alter table fleet.assignments add constraint assignments_arm_check check (arm in
 alter table fleet.assignments add column if not exists failure text;
 create index if not exists assignments_rollout on fleet.assignments (rollout_id, arm) where rollout_id is not null;
 
+-- A channel's row may be deleted and added anew, even in one transaction: the new one must not look older than the old.
+create sequence if not exists fleet.version_revisions as integer;
+
 -- The version that the clients of a channel have: a level, no event.
 create table if not exists fleet.versions (
   channel text primary key check (channel <> ''),
   -- Of the row, as the mirror asks for it.
   id text generated always as (channel) stored,
   version text not null check (version <> ''),
-  revision integer not null default 1,
+  revision integer not null default nextval('fleet.version_revisions'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -56,7 +59,7 @@ begin
   if new.channel <> old.channel then
     raise exception 'version of channel %: its channel never changes; add a row for another channel', old.channel using errcode = '23514';
   end if;
-  new.revision := old.revision + 1;
+  new.revision := nextval('fleet.version_revisions');
   new.updated_at := now();
   return new;
 end $$;
