@@ -114,7 +114,7 @@ function askForEachImage(
   settled: ReadonlySet<string>,
 ): readonly AlgorithmDecision[] {
   const seen = project(snapshot, drainsOf(rollouts))
-  if (seen.activeImage === undefined) return guard(seen, askAlgorithm(input, seen), settled)
+  if (rollouts.kept.length === 0) return guard(seen, askAlgorithm(input, seen), settled)
   let launched = 0
   return rollouts.kept.flatMap((image) => {
     const narrowed = narrowTo(seen, image, launched)

@@ -42,7 +42,7 @@ export function drainLeavers(
   )
   const roomToMake = Math.max(0, withoutRoom - snapshot.hosts.filter(isGoing).length)
   let madeRoom = 0
-  return byAge.slice(0, mostDrains).flatMap((host): DrainDecision | ReportDecision | readonly never[] => {
+  const decisions = byAge.flatMap((host): DrainDecision | ReportDecision | readonly never[] => {
     const notify = behind.get(host.imageId ?? '')
     if (host.protected) {
       return { kind: 'report', hostId: host.id, reason: 'its image is not kept any more; it is protected' }
@@ -58,6 +58,11 @@ export function drainLeavers(
       reason: `it is empty, its image is not the ACTIVE one, and max_hosts ${maxHosts} leaves no room for that`,
     }
   })
+  const isDrain = ({ kind }: { readonly kind: string }): boolean => kind === 'drain'
+  return [
+    ...decisions.filter(isDrain).slice(0, mostDrains),
+    ...decisions.filter((decision) => !isDrain(decision)).slice(0, mostDrains),
+  ]
 }
 
 function drain(host: HostView, reason: string, notify: boolean): DrainDecision {

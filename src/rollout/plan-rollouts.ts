@@ -33,8 +33,7 @@ export interface RolloutPlan {
 
 export function planRollouts(snapshot: RegionSnapshot, wish: Wish): RolloutPlan {
   const kept = keptImages(snapshot)
-  const { activeImage, rollouts } = snapshot
-  if (activeImage === undefined) return { decisions: [], kept, switches: [], nextDeadline: undefined }
+  const { rollouts } = snapshot
   let next = Infinity
   const isDue = (at: number): boolean => {
     if (at <= snapshot.now) return true
@@ -45,6 +44,8 @@ export function planRollouts(snapshot: RegionSnapshot, wish: Wish): RolloutPlan 
   const steps = rollouts.flatMap((rollout) => {
     // What is about to give way takes no step of its own: the opening says where it goes.
     if (beginning !== undefined && isLeading(rollout)) return []
+    // Between two images, by somebody's hand or half heard of: what is on its way out may end, nothing else is decided.
+    if (snapshot.activeImage === undefined && isLeading(rollout)) return []
     return stepsOf(rollout, { ...bufferOf(rollout, snapshot, kept, wish), snapshot, isDue })
   })
   const goesBack = steps.some((step) => step.kind === 'open-rollout')

@@ -1,58 +1,19 @@
 /** The planner's steps, one by one; the laws are in laws.test.ts. */
 import { describe, expect, it } from 'vitest'
 
-import { algorithm } from '../../../scaling-algorithms/default/algorithm.ts'
 import type { Rollout } from '../../../src/model/rollout.ts'
 import { defaultRolloutOptions } from '../../../src/model/rollout.ts'
-import type { RegionSnapshot } from '../../../src/model/snapshot.ts'
-import type { PlannedTurn } from '../../../src/reconcile/plan-turn.ts'
-import { planTurn } from '../../../src/reconcile/plan-turn.ts'
-import { aHost, anEvent, anImage, aRollout, aSnapshot, now } from '../../support/factories.ts'
-
-const old = anImage({ createdAt: now - 3_000_000 })
-const candidate = anImage({
-  id: 'image-3',
-  imageId: 'ami-3',
-  version: '3.0.0',
-  status: 'CANDIDATE',
-  createdAt: now - 9_000,
-})
-/** The buffer of four: two hosts of each image. */
-const oldHosts = [aHost({ id: 'h1' }), aHost({ id: 'h2' })]
-const newHosts = ['h3', 'h4'].map((id) => aHost({ id, imageId: 'image-3', version: '3.0.0' }))
-
-type Changes = Partial<Omit<RegionSnapshot, 'region'>> & { readonly region?: object }
-
-function during(rollout: Partial<Rollout>, changes: Changes = {}): RegionSnapshot {
-  const isSwitched = ['SWITCHED', 'DRAINING', 'DONE'].includes(rollout.state ?? '')
-  const images = isSwitched
-    ? [
-        { ...old, status: 'RETIRED' as const },
-        { ...candidate, status: 'ACTIVE' as const },
-      ]
-    : [
-        old,
-        { ...candidate, status: rollout.state === 'ROLLING_BACK' ? ('RETIRED' as const) : candidate.status },
-      ]
-  return aSnapshot({
-    images,
-    activeImage: images.find(({ status }) => status === 'ACTIVE'),
-    hosts: [...oldHosts, ...newHosts],
-    rollouts: [aRollout(rollout)],
-    ...changes,
-    region: { maxHosts: 10, maxSurgeHosts: 4, ...changes.region },
-  })
-}
-
-const plan = (snapshot: RegionSnapshot): PlannedTurn =>
-  planTurn({ snapshot, event: anEvent(), algorithm, options: { idle_seconds: 0 } })
-
-function stepOf(snapshot: RegionSnapshot) {
-  return plan(snapshot).decisions.find(({ kind }) => kind === 'rollout')
-}
-
-const drained = (snapshot: RegionSnapshot): readonly string[] =>
-  plan(snapshot).decisions.flatMap((one) => (one.kind === 'drain' ? [one.hostId] : []))
+import { aHost, anImage, aRollout, aSnapshot, now } from '../../support/factories.ts'
+import {
+  candidate,
+  drained,
+  during,
+  newHosts,
+  old,
+  oldHosts,
+  plan,
+  stepOf,
+} from '../../support/rollout-snapshots.ts'
 
 it('a launch says of which image, and of what its figures are', () => {
   const hosts = oldHosts.map((host) => ({ ...host, waitingAgents: 1, liveAgents: 1 }))
@@ -412,26 +373,5 @@ describe('ROLLING_BACK', () => {
       { id: 'h3', notify: true },
       { id: 'h4', notify: true },
     ])
-  })
-})
-
-describe('hosts of images that somebody changed by hand', () => {
-  const others = ['old1', 'old2'].map((id) => aHost({ id, imageId: 'image-1' }))
-
-  it('stay until the ACTIVE image has its agents free, whatever is on its way', () => {
-    const hosts = [aHost(), aHost({ id: 'h2', status: 'PRE_CONNECTION' }), ...others]
-    expect(drained(aSnapshot({ hosts }))).toEqual([])
-  })
-
-  it('leave once it has, and their sessions stay', () => {
-    const busy = aHost({ id: 'old3', imageId: 'image-1', agents: ['RUNNING', 'WAITING'] })
-    expect(drained(aSnapshot({ hosts: [...oldHosts, ...others, busy] }))).toEqual(['old1', 'old2', 'old3'])
-  })
-
-  it('make room when max_hosts keeps their successors from being launched, no more of them than it takes', () => {
-    const region = { maxHosts: 2, targetFreeAgents: 2 }
-    expect(drained(aSnapshot({ hosts: others, region }))).toEqual(['old1'])
-    const hosts = [aHost({ id: 'gone', status: 'DRAINING' }), ...others]
-    expect(drained(aSnapshot({ hosts, region: { ...region, maxHosts: 3 } }))).toEqual([])
   })
 })
