@@ -133,6 +133,8 @@ describe('the command line', () => {
       const help = await here([...args, '--help'])
       expect(help.code).toBe(0)
       expect(help.output).toContain('Usage:')
+      // Whose --version is what the user's client has.
+      if (command === 'assign') continue
       expect((await here([...args, '--version'])).output.trim()).toMatch(/^\d+\.\d+\.\d+$/)
     }
     expect((await muster(['--version'])).output.trim()).toMatch(/^\d+\.\d+\.\d+$/)
