@@ -14,14 +14,19 @@ interface RolloutRow {
   readonly reason: string
 }
 
-const dyingAgent = new URL('../../support/dying-agent.ts', import.meta.url).pathname
-const bad = { local: { images: { bad: [process.execPath, dyingAgent] } } }
+const fileOf = (name: string): string => new URL(`../../support/${name}`, import.meta.url).pathname
+const programs = {
+  local: {
+    agent_command: ['perl', fileOf('light-agent.pl')],
+    images: { bad: [process.execPath, fileOf('dying-agent.ts')] },
+  },
+}
 /** Seconds rather than minutes. */
 const quick = { prepare_s: 120, canary_min_s: 3, canary_min_sessions: 5, canary_s: 60, bake_s: 2 }
 
 let daemon: Daemon
 beforeAll(async () => {
-  daemon = await startDaemon({ environment: { ...shortLease, MUSTER_PROVIDERS: JSON.stringify(bad) } })
+  daemon = await startDaemon({ environment: { ...shortLease, MUSTER_PROVIDERS: JSON.stringify(programs) } })
   await daemon.untilFree(4)
 })
 afterAll(() => daemon.dispose())
