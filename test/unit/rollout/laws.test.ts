@@ -13,6 +13,8 @@ import { RolloutWorld } from '../../support/rollout-world.ts'
 import { runs } from '../../support/thoroughness.ts'
 
 const numRuns = runs(24, 1_000)
+/** Of those that run the same load twice. */
+const pairedRuns = runs(24, 500)
 const steps = 90
 
 /** Short deadlines: a roll-out of the model is over in a minute. */
@@ -141,7 +143,7 @@ describe('a roll-out', () => {
           }
         }
       }),
-      { numRuns },
+      { numRuns: pairedRuns },
     )
   })
 
