@@ -14,11 +14,12 @@ interface RolloutRow {
   readonly reason: string
 }
 
-const fileOf = (name: string): string => new URL(`../../support/${name}`, import.meta.url).pathname
+const lightAgent = new URL('../../support/light-agent.pl', import.meta.url).pathname
+const dyingAgent = new URL('../../support/dying-agent.ts', import.meta.url).pathname
 const programs = {
   local: {
-    agent_command: ['perl', fileOf('light-agent.pl')],
-    images: { bad: [process.execPath, fileOf('dying-agent.ts')] },
+    agent_command: ['perl', lightAgent],
+    images: { bad: [process.execPath, dyingAgent] },
   },
 }
 /** Seconds rather than minutes. */
