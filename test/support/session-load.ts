@@ -54,7 +54,8 @@ export class SessionLoad {
 
   async #session(user: string): Promise<void> {
     const { lastsMs, mayDie = false } = this.#options
-    const { status, body } = await this.#daemon.assign(user, { waitMs: 5_000 })
+    // As long as a client may wait: on a busy machine an agent's start takes its time.
+    const { status, body } = await this.#daemon.assign(user, { waitMs: 25_000 })
     if (status !== 200) {
       this.refused.push(`${user}: ${status} ${body.code ?? ''}`)
       return
