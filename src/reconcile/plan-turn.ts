@@ -83,7 +83,8 @@ export function planTurn(input: TurnInput): PlannedTurn {
       (decision) => settledHost(decision) ?? [],
     ),
   )
-  const planned = askForEachImage(input, projected, rollouts, settled)
+  const seen = project(projected, drainsOf(rollouts))
+  const planned = askForEachImage(input, seen, rollouts, settled)
   const decisions = mergeRefusals([
     ...trusted.decisions,
     ...trusted.said,
@@ -91,7 +92,7 @@ export function planTurn(input: TurnInput): PlannedTurn {
     ...rollouts.decisions,
     ...planned.flatMap(splitLaunch),
   ])
-  const surge = snapshot.rollouts.length > 0 ? snapshot.region.maxSurgeHosts : surgeOf(projected)
+  const surge = snapshot.rollouts.length > 0 ? snapshot.region.maxSurgeHosts : surgeOf(seen)
   const limits = { surge, endings: trusted.endings }
   const moments = [
     ...[found.nextDeadline, projected.launchBlockedUntil],
@@ -109,11 +110,10 @@ export function planTurn(input: TurnInput): PlannedTurn {
 /** Images are asked for one after the other: what one launches is no room for the next. */
 function askForEachImage(
   input: TurnInput,
-  snapshot: RegionSnapshot,
+  seen: RegionSnapshot,
   rollouts: RolloutPlan,
   settled: ReadonlySet<string>,
 ): readonly AlgorithmDecision[] {
-  const seen = project(snapshot, drainsOf(rollouts))
   if (rollouts.kept.length === 0) return guard(seen, askAlgorithm(input, seen), settled)
   let launched = 0
   return rollouts.kept.flatMap((image) => {
