@@ -5,7 +5,7 @@
 import type { RolloutArm } from '../model/assignment.ts'
 import type { Image } from '../model/region.ts'
 import type { Rollout } from '../model/rollout.ts'
-import { isLeading } from '../model/rollout.ts'
+import { leadingRollout } from '../model/rollout.ts'
 import { servingImages } from '../model/serving-images.ts'
 import type { HostView, RegionSnapshot } from '../model/snapshot.ts'
 
@@ -86,9 +86,10 @@ function canaryOf(
 }
 
 /** Between two rows of one swap none may be ACTIVE in the mirror; what a roll-out leads from and to changes with it alone. */
-function activeIdOf({ activeImage, images, rollouts }: RegionSnapshot): string | undefined {
+function activeIdOf(snapshot: RegionSnapshot): string | undefined {
+  const { activeImage, images, rollouts } = snapshot
   if (activeImage !== undefined) return activeImage.id
-  const leading = rollouts.find(isLeading)
+  const leading = leadingRollout(snapshot)
   if (leading === undefined) {
     return rollouts.find(({ state, switchedAt }) => state === 'ROLLING_BACK' && switchedAt !== null)
       ?.fromImage

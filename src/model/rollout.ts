@@ -40,6 +40,11 @@ export function isLeading({ state }: Pick<Rollout, 'state'>): boolean {
   return state === 'PREPARING' || state === 'READY' || state === 'CANARY' || state === 'SWITCHED'
 }
 
+/** The one of a region's that leads; the database allows no second. */
+export function leadingRollout({ rollouts }: { readonly rollouts: readonly Rollout[] }): Rollout | undefined {
+  return rollouts.find(isLeading)
+}
+
 /** Whether it has ended for good. */
 export function isOver({ state }: Pick<Rollout, 'state'>): boolean {
   return state === 'DONE' || state === 'ROLLED_BACK'

@@ -11,7 +11,7 @@ import type { Action } from '../model/action.ts'
 import type { TerminateDecision, UpkeepDecision } from '../model/decision.ts'
 import type { Cause } from '../model/event.ts'
 import type { Region } from '../model/region.ts'
-import { isLeading } from '../model/rollout.ts'
+import { leadingRollout } from '../model/rollout.ts'
 import type { ScalingAlgorithm } from '../model/scaling-algorithm.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import type { FleetStore, RowIds } from '../store/fleet-store.ts'
@@ -153,12 +153,12 @@ async function snapshotOf(
   regionId: string,
 ): Promise<RegionSnapshot | undefined> {
   const snapshot = mirror.snapshot(regionId)
-  const leading = snapshot?.rollouts.find(isLeading)
+  const leading = snapshot === undefined ? undefined : leadingRollout(snapshot)
   if (leading === undefined || leading.state === 'SWITCHED') return snapshot
   const rolloutHealth = await store.readRolloutHealth(leading)
   const now = mirror.snapshot(regionId)
   // Another may lead by now, and is not judged by what was counted for this one.
-  return now?.rollouts.find(isLeading)?.id === leading.id ? { ...now, rolloutHealth } : now
+  return now !== undefined && leadingRollout(now)?.id === leading.id ? { ...now, rolloutHealth } : now
 }
 
 /**

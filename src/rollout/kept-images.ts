@@ -10,7 +10,7 @@
  */
 import type { Image } from '../model/region.ts'
 import type { Rollout } from '../model/rollout.ts'
-import { isLeading } from '../model/rollout.ts'
+import { leadingRollout } from '../model/rollout.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 
 export interface KeptImage {
@@ -36,11 +36,6 @@ export function keptImages(snapshot: Seen): readonly KeptImage[] {
     kept.push({ image, role: id === leading.fromImage && isSwitched ? 'old' : 'candidate', keeper: leading })
   }
   return kept
-}
-
-/** The one that is not yet on its way out; the database allows no second. */
-export function leadingRollout({ rollouts }: Pick<RegionSnapshot, 'rollouts'>): Rollout | undefined {
-  return rollouts.find(isLeading)
 }
 
 export function imageOf({ images }: Pick<RegionSnapshot, 'images'>, id: string): Image | undefined {

@@ -2,9 +2,10 @@
 import type { RolloutOpening } from '../model/decision.ts'
 import type { Image } from '../model/region.ts'
 import type { Rollout } from '../model/rollout.ts'
+import { leadingRollout } from '../model/rollout.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import { isSameVersion } from '../model/version.ts'
-import { imageOf, leadingRollout } from './kept-images.ts'
+import { imageOf } from './kept-images.ts'
 
 /** A CANDIDATE that has had no roll-out: what one has led to is ACTIVE or RETIRED when it is over. */
 export function opening(snapshot: RegionSnapshot): RolloutOpening | undefined {

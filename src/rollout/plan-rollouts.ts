@@ -6,11 +6,11 @@
  */
 import type { Decision, DrainDecision, RolloutDecision } from '../model/decision.ts'
 import type { Rollout } from '../model/rollout.ts'
-import { isLeading } from '../model/rollout.ts'
+import { isLeading, leadingRollout } from '../model/rollout.ts'
 import type { RegionSnapshot } from '../model/snapshot.ts'
 import { drainLeavers } from './drains.ts'
 import type { KeptImage } from './kept-images.ts'
-import { keptImages, leadingRollout } from './kept-images.ts'
+import { keptImages } from './kept-images.ts'
 import { asItStands, narrowTo, unboundedly } from './narrow.ts'
 import { opening, wayBack } from './openings.ts'
 import type { StepView } from './steps.ts'

@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 import { countCapacity, launchObstacle } from '../../model/capacity.ts'
 import { openBlocks } from '../../model/offering.ts'
-import { isLeading } from '../../model/rollout.ts'
+import { leadingRollout } from '../../model/rollout.ts'
 import { servingImages } from '../../model/serving-images.ts'
 import type { RegionSnapshot } from '../../model/snapshot.ts'
 import type { ApiContext } from '../context.ts'
@@ -48,7 +48,7 @@ function shownRegion(snapshot: RegionSnapshot, waiting: number) {
       ...{ id, image_id: imageId, version, status },
       free: figuresOf(id, snapshot).free,
     })),
-    rollout: leadingRollout(snapshot),
+    rollout: showLeading(snapshot),
     agents_per_host: isCapacityKnown ? region.agentsPerHost : null,
     agents_per_host_from: region.agentsPerHostGiven !== null ? 'region' : isCapacityKnown ? 'provider' : null,
     launch_obstacle: launchObstacle(snapshot) ?? null,
@@ -68,8 +68,8 @@ function shownRegion(snapshot: RegionSnapshot, waiting: number) {
 }
 
 /** Shortly; `/v1/rollouts/:id` has the whole. */
-function leadingRollout({ rollouts }: RegionSnapshot) {
-  const leading = rollouts.find(isLeading)
+function showLeading(snapshot: RegionSnapshot) {
+  const leading = leadingRollout(snapshot)
   if (leading === undefined) return null
   const { id, version, state, stateSince, paused } = leading
   return { id, version, state, since: timeText(stateSince), paused }

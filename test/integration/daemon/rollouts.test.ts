@@ -123,6 +123,8 @@ describe('a roll-out on real hosts', () => {
   })
 
   it('of a bad image is caught in its canary, and goes back by itself', async () => {
+    await daemon.setRegion({ agents_per_host: 5, target_free_agents: 10, max_hosts: 20, max_surge_hosts: 20 })
+    await eventually(async () => (await daemon.free()).length >= 10)
     const before = await activeVersion()
     const load = new SessionLoad(daemon, { everyMs: 500, lastsMs: [500, 1_500], mayDie: true })
     load.start()
